@@ -1,0 +1,91 @@
+"""Every error that XNN raises on purpose.
+
+    XnnError
+    |-- ConfigError            (ValueError)       a setting is outside its range
+    |-- MissingExtraError      (ImportError)      an optional package is not installed
+    |-- InsufficientDataError  (ValueError)       too little data for what was asked
+    |-- FacesError             (ValueError)       photographs, folders and manifests
+    |-- ShapeError             (ValueError)       an array has the wrong shape, type or values
+    |-- FormatError            (ValueError)       a file is not what it should be
+    |   |-- VersionError                          written by another version of a format
+    |   `-- CorruptError                          truncated, altered or failing its checksum
+    |-- SecretError            (ValueError)       keys and what is sealed with them
+    |   |-- PassphraseError                       wrong passphrase, or the sealed file was altered
+    |   |-- KeyMismatchError                      the key was made for something else
+    |   `-- SecretLeakError    (TypeError)        refused: this would copy key material
+    |-- StorageError           (OSError)          the disk refused: full, read-only, missing
+    |   `-- OutputExistsError                     would overwrite what is there
+    |-- ResumeError            (ValueError)       what is on disk was begun with other settings
+    `-- DivergedError          (ArithmeticError)  training met NaN or infinity
+
+The text of an error names the thing, says what was found, what was expected and what to do.
+It never holds key bytes, embeddings or pixel values.
+"""
+
+
+class XnnError(Exception):
+    """Root of the tree: catch this to catch all of them."""
+
+
+class ConfigError(XnnError, ValueError):
+    """A setting is outside its range."""
+
+
+class MissingExtraError(XnnError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class InsufficientDataError(XnnError, ValueError):
+    """Too little data for what was asked."""
+
+
+class FacesError(XnnError, ValueError):
+    """A photograph, a folder of photographs or a manifest cannot be used."""
+
+
+class ShapeError(XnnError, ValueError):
+    """An array has the wrong shape, type or values."""
+
+
+class FormatError(XnnError, ValueError):
+    """A file is not what it should be."""
+
+
+class VersionError(FormatError):
+    """A file was written by another version of its format."""
+
+
+class CorruptError(FormatError):
+    """A file is truncated, was altered or fails its checksum."""
+
+
+class SecretError(XnnError, ValueError):
+    """A key, or something sealed with one, cannot be used."""
+
+
+class PassphraseError(SecretError):
+    """The passphrase is wrong, or the sealed file was altered: the two look the same."""
+
+
+class KeyMismatchError(SecretError):
+    """The key was made for another data set, extractor, shape or scheme."""
+
+
+class SecretLeakError(SecretError, TypeError):
+    """Refused: the operation would copy key material out of its owner."""
+
+
+class StorageError(XnnError, OSError):
+    """The disk refused: full, read-only or missing."""
+
+
+class OutputExistsError(StorageError):
+    """The output exists and would be overwritten."""
+
+
+class ResumeError(XnnError, ValueError):
+    """What is on disk was begun with other settings and cannot be continued with these."""
+
+
+class DivergedError(XnnError, ArithmeticError):
+    """Training met NaN or infinity."""

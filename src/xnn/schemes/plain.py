@@ -1,0 +1,42 @@
+"""No obfuscation: the upper bound of utility and the positive control of every attack."""
+
+from typing import final
+
+from jaxtyping import Float
+from torch import Tensor
+
+from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
+from xnn.schemes.keystream import KeyStream
+from xnn.types import TokenShape
+
+
+@final
+class PlainObfuscator(Obfuscator):
+    """Passes features on as they are."""
+
+    def obfuscate(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Return the features unchanged."""
+        self.check(features)
+        return features
+
+    def deobfuscate(self, records: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Return the records unchanged."""
+        self.check(records)
+        return records
+
+
+@final
+class Plain(Scheme):
+    """Uploads the features themselves. Protects nothing."""
+
+    card = SchemeCard(
+        name="plain",
+        version=1,
+        summary="features as they are",
+        resists="nothing",
+        falls_to="anybody who runs the public extractor on a photograph of the person",
+    )
+
+    def bind(self, shape: TokenShape, stream: KeyStream) -> PlainObfuscator:
+        """Return the identity; nothing is read from the stream."""
+        return PlainObfuscator(shape)

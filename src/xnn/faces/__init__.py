@@ -1,0 +1,1 @@
+"""Photographs in, aligned crops and face sets out."""

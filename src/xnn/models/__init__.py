@@ -1,0 +1,1 @@
+"""Networks: frozen extractors on the owner's side, tails that the cloud trains."""

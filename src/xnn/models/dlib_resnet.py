@@ -18,9 +18,16 @@ WEIGHTS_SHA256 = "ec18d7ea2761fb40549d46f2764000e65e9c35d8da37443b3b519b01e06dbe
 DEFAULT_SPLIT_DEPTH = 13
 EMBEDDING_DIM = 128
 
+_STEM_CHANNELS = 32
 _LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 """Channels, residual blocks, and whether the first of them halves the map."""
-NUM_BLOCKS = sum(blocks for _, blocks, _ in _LEVELS)
+_BLOCKS = tuple(
+    (channels, halves and index == 0)
+    for channels, count, halves in _LEVELS
+    for index in range(count)
+)
+"""Channels of each residual block, and whether it halves the map."""
+NUM_BLOCKS = len(_BLOCKS)
 
 
 class ResidualBlock(nn.Module):
@@ -46,13 +53,15 @@ class DlibResNet(nn.Module):
 
     def __init__(self, split_depth: int) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, _LEVELS[0][0], 7, 2)
-        blocks, channels_in = [], _LEVELS[0][0]
-        for channels, count, halves in _LEVELS:
-            for index in range(count):
-                blocks.append(ResidualBlock(channels_in, channels, halves=halves and index == 0))
-                channels_in = channels
-        self.blocks = nn.Sequential(*blocks[:split_depth])
+        self.stem = nn.Conv2d(3, _STEM_CHANNELS, 7, 2)
+        kept = _BLOCKS[:split_depth]
+        widths_in = [_STEM_CHANNELS, *(channels for channels, _ in kept)]
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(width_in, channels, halves=halves)
+                for width_in, (channels, halves) in zip(widths_in, kept, strict=False)
+            )
+        )
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b c h w"]:
         """Return the feature map after the last kept block."""
@@ -144,14 +153,10 @@ def _card(split_depth: int) -> ExtractorCard:
 def _map_shape(split_depth: int) -> tuple[int, int]:
     """Return channels and side of the feature map after `split_depth` blocks."""
     side_px = ((DLIB_CHIP_PX - 7) // 2 + 1 - 3) // 2 + 1
-    passed = 0
-    for channels, count, halves in _LEVELS:
+    for _, halves in _BLOCKS[:split_depth]:
         # A halving block ends at the larger of its branch (3x3, stride 2) and its shortcut.
         side_px = max((side_px - 3) // 2 + 1, side_px // 2) if halves else side_px
-        passed += count
-        if split_depth <= passed:
-            break
-    return channels, side_px
+    return _BLOCKS[split_depth - 1][0], side_px
 
 
 def _load_network(split_depth: int) -> DlibResNet:

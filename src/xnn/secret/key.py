@@ -25,7 +25,6 @@ class KeyScope:
 
     dataset: str
     """Name the owner gives the data set; one key, one data set."""
-    extractor: str
     extractor_digest: str
     """SHA-256 of the extractor's card, which names its weights."""
     n: int
@@ -106,13 +105,13 @@ class SecretKey:
         """Refuse to be used outside the scope.
 
         Args:
-            expected: Fields of `KeyScope` and the values they must have.
+            expected: `key_id` or fields of `KeyScope`, and the values they must have.
 
         Raises:
             KeyMismatchError: A field differs; names it with both values.
         """
         for field, wanted in expected.items():
-            own = getattr(self.scope, field)
+            own = self.key_id if field == "key_id" else getattr(self.scope, field)
             if own != wanted:
                 raise KeyMismatchError(
                     f"key {self.key_id} was made for {field}={own!r}, not {wanted!r}; "

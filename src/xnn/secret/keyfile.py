@@ -30,6 +30,8 @@ class KeyInfo:
 
     key_id: str
     scope: KeyScope
+    extractor: dict[str, Any]
+    """Card of the extractor, so that a build can load it without being told."""
     created_at: str
     exposures: dict[str, int]
     """Records made under the key, by upload."""
@@ -47,15 +49,38 @@ class KeyFile:
     Trust: owner only.
     """
 
-    def __init__(self, path: Path, key: SecretKey, stretching: Stretching, wrapping: bytes) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key: SecretKey,
+        extractor: dict[str, Any],
+        stretching: Stretching,
+        passphrase: str,
+    ) -> None:
         self.path = path
         self.key = key
+        self.extractor = extractor
         self._stretching = stretching
-        self._wrapping_key = wrapping
+        self._wrapping_key = stretching.wrapping_key(passphrase)
 
     @classmethod
-    def create(cls, path: Path, key: SecretKey, passphrase: str, *, log2_n: int = 17) -> "KeyFile":
+    def create(
+        cls,
+        path: Path,
+        key: SecretKey,
+        passphrase: str,
+        *,
+        extractor: dict[str, Any],
+        log2_n: int = 17,
+    ) -> "KeyFile":
         """Seal a key into a new file.
+
+        Args:
+            path: Must not exist.
+            key: What to seal.
+            passphrase: At least 8 characters; stretched with scrypt.
+            extractor: Card of the extractor the key is for, kept in the open.
+            log2_n: Cost exponent of scrypt; lower only in tests.
 
         Raises:
             OutputExistsError: The file exists; a key is never overwritten.
@@ -63,8 +88,7 @@ class KeyFile:
         """
         if path.exists():
             raise OutputExistsError(f"{path.name!r} exists; a key is never overwritten")
-        stretching = Stretching.fresh(log2_n=log2_n)
-        opened = cls(path, key, stretching, stretching.wrapping_key(passphrase))
+        opened = cls(path, key, extractor, Stretching.fresh(log2_n=log2_n), passphrase)
         opened._write({})
         return opened
 
@@ -81,12 +105,11 @@ class KeyFile:
         content = _read(path)
         info = _info(content)
         stretching = parse_stretching(content.get("stretching"))
-        wrapping_key = stretching.wrapping_key(passphrase)
-        root = unseal(content, wrapping_key=wrapping_key)
+        root = unseal(content, wrapping_key=stretching.wrapping_key(passphrase))
         key = SecretKey(root, scope=info.scope, created_at=info.created_at)
         if key.key_id != info.key_id:
             raise CorruptError(f"{path.name!r} names another key_id than its key has; restore it")
-        return cls(path, key, stretching, wrapping_key)
+        return cls(path, key, info.extractor, stretching, passphrase)
 
     def count_exposure(self, upload: str, num_records: int) -> None:
         """Note, before they are written, that records will be made under the key.
@@ -106,6 +129,7 @@ class KeyFile:
             "version": FORMAT_VERSION,
             "key_id": self.key.key_id,
             "scope": asdict(self.key.scope),
+            "extractor": self.extractor,
             "created_at": self.key.created_at,
             "exposures": exposures,
             "stretching": describe_stretching(self._stretching),
@@ -167,6 +191,7 @@ def _info(content: dict[str, Any]) -> KeyInfo:
         return KeyInfo(
             key_id=str(content["key_id"]),
             scope=KeyScope(**content["scope"]),
+            extractor=dict(content["extractor"]),
             created_at=str(content["created_at"]),
             exposures=exposures,
         )

@@ -1,0 +1,127 @@
+"""`xnn key`: make, show, export and destroy the owner's keys."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xnn.cli.output import emit, warn
+from xnn.cli.passphrase import PassphraseFile, read_passphrase
+from xnn.errors import ConfigError, OutputExistsError
+from xnn.files import write_atomically
+from xnn.models.catalog import load_extractor
+from xnn.schemes import find_scheme
+from xnn.secret import KeyFile, KeyInfo, KeyScope, SecretKey, destroy_key, read_key_info
+
+app = typer.Typer(no_args_is_help=True, help="The owner's keys. One key serves one data set.")
+
+KeyPath = Annotated[Path, typer.Argument(metavar="KEY", help="Key file.", show_default=False)]
+
+
+@app.command()
+def new(
+    path: KeyPath,
+    dataset: Annotated[str, typer.Option(help="Your name for the data set the key is for.")],
+    scheme: Annotated[str, typer.Option(help="Scheme, as `xnn scheme list` names it.")] = "paper",
+    extractor: Annotated[
+        str, typer.Option(help="Extractor, as `xnn extractor list` names it.")
+    ] = "dlib",
+    split_depth: Annotated[
+        int | None, typer.Option(help="Blocks the extractor keeps.", show_default="the extractor's")
+    ] = None,
+    class_token: Annotated[
+        bool | None,
+        typer.Option(
+            "--class-token/--no-class-token",
+            help="Keep the class token, where the extractor has one.",
+            show_default="the extractor's",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Local weights, for extractors that need them.")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Make a key: 256 bits from the operating system, sealed in a new file of mode 0600."""
+    card = load_extractor(
+        extractor, split_depth=split_depth, class_token=class_token, weights=weights
+    ).card
+    scope = KeyScope(
+        dataset=dataset,
+        extractor_digest=card.digest(),
+        n=card.n,
+        d=card.d,
+        scheme=scheme,
+        scheme_version=find_scheme(scheme).card.version,
+    )
+    passphrase = read_passphrase(passphrase_file, confirm=True)
+    KeyFile.create(path, SecretKey.generate(scope), passphrase, extractor=card.to_dict())
+    emit(_describe(read_key_info(path)), title="New key")
+
+
+@app.command()
+def show(path: KeyPath) -> None:
+    """Show what a key is for and how many records were made under it. Needs no passphrase."""
+    emit(_describe(read_key_info(path)), title="Key")
+
+
+@app.command()
+def export(
+    path: KeyPath,
+    out: Annotated[Path, typer.Argument(help="New file.", show_default=False)],
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="Passphrase of the copy.", show_default="the same")
+    ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the 32 root bytes unsealed, as hexadecimal.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Copy a key into a new file, under another passphrase, or raw for another program.
+
+    The exposure counter of a copy starts anew from the original's and the two then count apart.
+    """
+    keyfile = KeyFile.open(path, read_passphrase(passphrase_file))
+    if raw:
+        _export_raw(keyfile, out)
+    else:
+        chosen = read_passphrase(new_passphrase_file or passphrase_file, confirm=True)
+        copy = KeyFile.create(out, keyfile.key, chosen, extractor=keyfile.extractor)
+        for upload, num_records in read_key_info(path).exposures.items():
+            copy.count_exposure(upload, num_records)
+    emit({"key_id": keyfile.key.key_id, "file": str(out), "raw": raw}, title="Exported key")
+
+
+@app.command()
+def destroy(
+    path: KeyPath,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Overwrite and remove a key file. Its shards and tails are then useless to everybody."""
+    info = read_key_info(path)
+    if not yes and not typer.confirm(
+        f"Destroy key {info.key_id} of {info.scope.dataset!r} for ever?", err=True
+    ):
+        raise ConfigError("nothing was destroyed; pass --yes to destroy without being asked")
+    emit({"key_id": destroy_key(path), "destroyed": True}, title="Destroyed key")
+
+
+def _export_raw(keyfile: KeyFile, out: Path) -> None:
+    from xnn.secret.raw_key_access import TOKEN, export_root
+
+    if out.exists():
+        raise OutputExistsError(f"{out.name!r} exists; a key is never written over a file")
+    warn("the file will hold the key in the clear: whoever reads it undoes the obfuscation")
+    write_atomically(out, export_root(keyfile.key, TOKEN).hex().encode() + b"\n", mode=0o600)
+
+
+def _describe(info: KeyInfo) -> dict[str, Any]:
+    return {
+        "key_id": info.key_id,
+        "created_at": info.created_at,
+        **asdict(info.scope),
+        "extractor": info.extractor.get("name"),
+        "records_made": info.num_records,
+        "uploads": len(info.exposures),
+    }

@@ -1,0 +1,1 @@
+"""[TRUSTED] What the data owner runs: photographs, names and keys are together only here."""

@@ -1,0 +1,176 @@
+"""From crops to shards: reading, extraction, obfuscation and writing, each while the others work.
+
+Trust: owner. The only code that holds the photographs, the names and the key together.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from xnn.errors import ShapeError
+from xnn.faces.crop import read_crop
+from xnn.faces.dataset import FaceSet
+from xnn.models.extractor import Extractor
+from xnn.owner.plan import BuildPlan, BuildSettings, Item, ShardPlan, labels_of, plan_build
+from xnn.owner.subject_map import save_subject_map
+from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.secret import KeyFile, SecretKey
+from xnn.shards import Manifest, ShardWriter
+from xnn.shards.arrow import encode_shard
+from xnn.shards.manifest import SHARD_SPLITS
+
+_READERS = 2
+_BATCHES_AHEAD = 3
+
+Progress = Callable[[int], None]
+"""Called with how many more records are done."""
+
+
+def obfuscator_for(key: SecretKey, extractor: Extractor) -> Obfuscator:
+    """Bind the key's scheme; refuses an extractor the key was not made for.
+
+    Raises:
+        KeyMismatchError: The extractor, its shape or the scheme's version differ.
+    """
+    scheme = find_scheme(key.scope.scheme)
+    key.require(
+        extractor_digest=extractor.card.digest(),
+        n=extractor.card.n,
+        d=extractor.card.d,
+        scheme_version=scheme.card.version,
+    )
+    return scheme.bind(key.scope.shape, KeyStream(key.derive("obfuscator")))
+
+
+def build_shards(
+    faces: FaceSet,
+    extractor: Extractor,
+    keyfile: KeyFile,
+    folder: Path,
+    settings: BuildSettings | None = None,
+    *,
+    on_records: Progress | None = None,
+) -> Manifest:
+    """Turn the training and validation crops of a face set into shards.
+
+    Killed at any moment and called again with the same arguments, it continues; the files are
+    byte-identical to those of an undisturbed build on the same machine.
+
+    Args:
+        faces: Aligned crops, divided into splits; the test splits are never read.
+        extractor: Must be the one the key was made for.
+        keyfile: Opened key; its exposure counter is raised before the first record is written.
+        folder: New, empty, or holding this very build unfinished.
+        settings: Record type and sizes.
+        on_records: Told how many more records are done.
+
+    Returns:
+        The manifest, which is written last.
+
+    Raises:
+        KeyMismatchError: The key was made for something else.
+        InsufficientDataError: Too few subjects.
+        FacesError: A crop is unreadable or not 112x112.
+        ResumeError, OutputExistsError, StorageError: See `ShardWriter`.
+
+    Trust: owner. Everything in `folder` may be uploaded; `<key file>.subjects` stays.
+    """
+    settings = settings or BuildSettings()
+    key = keyfile.key
+    obfuscator = obfuscator_for(key, extractor)
+    plan = plan_build(faces, key, settings)
+    writer = ShardWriter(folder, plan_digest=plan.digest)
+    save_subject_map(keyfile, plan.class_numbers)
+    keyfile.count_exposure(plan.digest[:16], plan.num_records)
+    report = on_records or (lambda num_records: None)
+
+    with ThreadPoolExecutor(1) as disk:
+        pending: Future[None] | None = None
+        for shard in plan.shards:
+            if writer.has(shard.file):
+                report(len(shard.items))
+                continue
+            tokens = _make_records(shard, extractor, obfuscator, settings.batch_size, report)
+            if pending is not None:
+                pending.result()
+            pending = disk.submit(_write, writer, shard, tokens, settings)
+        if pending is not None:
+            pending.result()
+
+    manifest = describe(extractor, key, plan, writer, settings)
+    writer.finish(manifest)
+    return manifest
+
+
+def describe(
+    extractor: Extractor,
+    key: SecretKey,
+    plan: BuildPlan,
+    writer: ShardWriter,
+    settings: BuildSettings,
+) -> Manifest:
+    """Return the manifest of a finished build."""
+    return Manifest(
+        scheme=key.scope.scheme,
+        scheme_version=key.scope.scheme_version,
+        key_id=key.key_id,
+        extractor=extractor.card.to_dict(),
+        extractor_digest=extractor.card.digest(),
+        n=key.scope.n,
+        d=key.scope.d,
+        record_type=settings.record_type,
+        num_classes={split: len(plan.class_numbers.get(split, {})) for split in SHARD_SPLITS},
+        shards=writer.entries(),
+    )
+
+
+def read_batches(
+    batches: Iterator[tuple[Item, ...]],
+) -> Iterator[UInt8[np.ndarray, "b 112 112 3"]]:
+    """Yield the crops of each batch, reading a few batches ahead on other threads."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        ahead: list[Future[np.ndarray]] = []
+        for batch in batches:
+            ahead.append(pool.submit(_read_batch, batch))
+            if len(ahead) > _BATCHES_AHEAD:
+                yield ahead.pop(0).result()
+        for future in ahead:
+            yield future.result()
+
+
+def _read_batch(batch: tuple[Item, ...]) -> UInt8[np.ndarray, "b 112 112 3"]:
+    crops = [read_crop(item.path) for item in batch]
+    mirrored = [c[:, ::-1] if item.mirrored else c for c, item in zip(crops, batch, strict=True)]
+    return np.stack(mirrored)
+
+
+def _make_records(
+    shard: ShardPlan,
+    extractor: Extractor,
+    obfuscator: Obfuscator,
+    batch_size: int,
+    report: Progress,
+) -> Float32[np.ndarray, "b n d"]:
+    parts = []
+    for crops in read_batches(shard.batches(batch_size)):
+        records = obfuscator.obfuscate(extractor.tokens(torch.from_numpy(crops)))
+        parts.append(records.numpy())
+        report(len(crops))
+    tokens = np.concatenate(parts)
+    if len(tokens) != len(shard.items):
+        raise ShapeError(f"{len(tokens)} records for {len(shard.items)} crops")
+    return tokens
+
+
+def _write(
+    writer: ShardWriter,
+    shard: ShardPlan,
+    tokens: Float32[np.ndarray, "b n d"],
+    settings: BuildSettings,
+) -> None:
+    content = encode_shard(tokens, labels_of(shard), settings.record_type)
+    writer.write(shard.file, content, split=shard.split, records=len(shard.items))

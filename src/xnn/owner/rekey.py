@@ -1,0 +1,122 @@
+"""Moving shards to a new key without the photographs: the old inverse, then the new key.
+
+Trust: owner. The features stand in the clear in memory while it runs.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+
+from xnn.owner.arrangement import arrange
+from xnn.owner.subject_map import load_subject_map, save_subject_map
+from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.secret import KeyFile, SecretKey
+from xnn.shards import Manifest, ShardSet, ShardWriter, SplitRecords
+from xnn.shards.arrow import encode_shard
+from xnn.shards.manifest import SHARD_SPLITS, ShardSplit
+
+Progress = Callable[[int], None]
+
+
+def rekey_shards(
+    shards: ShardSet,
+    old: KeyFile,
+    new: KeyFile,
+    folder: Path,
+    *,
+    on_records: Progress | None = None,
+) -> Manifest:
+    """Write the same records under another key, in that key's order and class numbers.
+
+    The result is what a build from the photographs under the new key would give, up to the
+    rounding of the stored type and of the old inverse. Killed and called again, it continues.
+
+    Args:
+        shards: Made under the old key.
+        old: Key the shards were made under.
+        new: Key for the same extractor; its scheme may differ.
+        folder: New, empty, or holding this very re-keying unfinished.
+        on_records: Told how many more records are done.
+
+    Raises:
+        KeyMismatchError: `old` did not make these shards, or `new` is for another extractor.
+        CorruptError: A shard or the old subject map was altered; nothing is written before all
+            shards are verified.
+        ResumeError, OutputExistsError, StorageError: See `ShardWriter`.
+
+    Trust: owner.
+    """
+    manifest = shards.manifest
+    old.key.require(key_id=manifest.key_id)
+    new.key.require(
+        extractor_digest=manifest.extractor_digest,
+        n=manifest.n,
+        d=manifest.d,
+        scheme_version=find_scheme(new.key.scope.scheme).card.version,
+    )
+    shards.verify()
+    undo, redo = _bind(old.key), _bind(new.key)
+    digest = hashlib.sha256(new.key.derive("rekey") + manifest.digest().encode()).hexdigest()
+    writer = ShardWriter(folder, plan_digest=digest)
+    new.count_exposure(digest[:16], manifest.num_records())
+    numbers = load_subject_map(old)
+
+    for split in SHARD_SPLITS:
+        if not manifest.num_records(split):
+            continue
+        source = shards.split(split)
+        place, class_of = _moves(old.key, new.key, split, source)
+        numbers[split] = {s: int(class_of[number]) for s, number in numbers[split].items()}
+        starts = np.cumsum([0, *(e.records for e in manifest.shards if e.split == split)])
+        for i, (start, end) in enumerate(pairwise(starts)):
+            file = f"{split}-{i:05d}.arrow"
+            if not writer.has(file):
+                rows = place[start:end]
+                tokens = _change(source.read(rows), undo, redo)
+                labels = class_of[source.labels[rows]]
+                content = encode_shard(tokens, labels, manifest.record_type)
+                writer.write(file, content, split=split, records=len(rows))
+            if on_records:
+                on_records(int(end - start))
+
+    scope = new.key.scope
+    result = replace(
+        manifest,
+        scheme=scope.scheme,
+        scheme_version=scope.scheme_version,
+        key_id=new.key.key_id,
+        shards=writer.entries(),
+    )
+    save_subject_map(new, numbers)
+    writer.finish(result)
+    return result
+
+
+def _bind(key: SecretKey) -> Obfuscator:
+    stream = KeyStream(key.derive("obfuscator"))
+    return find_scheme(key.scope.scheme).bind(key.scope.shape, stream)
+
+
+def _change(
+    records: Float32[np.ndarray, "b n d"], undo: Obfuscator, redo: Obfuscator
+) -> Float32[np.ndarray, "b n d"]:
+    # float64 in between, so that the old inverse costs no more than it must
+    features = undo.deobfuscate(torch.from_numpy(records).double())
+    return redo.obfuscate(features).float().numpy()
+
+
+def _moves(
+    old: SecretKey, new: SecretKey, split: ShardSplit, source: SplitRecords
+) -> tuple[Int64[np.ndarray, " records"], Int64[np.ndarray, " classes"]]:
+    """Return which old record goes to each new place, and the new number of each old class."""
+    before = arrange(old, split, len(source), source.num_classes)
+    after = arrange(new, split, len(source), source.num_classes)
+    old_place = np.argsort(before.order)
+    subject = np.argsort(before.class_of)
+    return old_place[after.order], after.class_of[subject]

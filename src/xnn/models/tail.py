@@ -1,0 +1,226 @@
+"""The recognition tail: transformer blocks over tokens whose order means nothing to it."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from xnn.errors import ConfigError, ShapeError
+from xnn.models.vit import LAYER_NORM_EPS, Attention, Block
+from xnn.models.whitening import Whitening
+
+ReadOut = Literal["mean", "cls", "index0"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailConfig:
+    """Shape and regularisation of a tail.
+
+    Raises:
+        ConfigError: A setting is out of range, or two of them contradict each other.
+    """
+
+    n: int
+    """Tokens of a record."""
+    d: int
+    """Width of a token."""
+    tail_depth: int = 6
+    """Transformer blocks; 0 leaves the read-out and the projection."""
+    width: int | None = None
+    """Of the blocks; None keeps d, another value puts a linear map in front."""
+    heads: int = 8
+    mlp_ratio: float = 4.0
+    read_out: ReadOut = "mean"
+    """`mean` of the tokens, a learned `cls` token, or the paper's `index0`: the first token of the
+    record, which after the owner's permutation may be any of them."""
+    embedding_dim: int | None = None
+    """Of the result; None keeps the width, another value puts a linear map behind."""
+    input_norm: Literal["none", "whiten"] = "none"
+    start: Literal["paper", "identity"] = "paper"
+    """`paper`: Xavier-uniform linears. `identity`: as that, but every block begins as the identity,
+    so that training starts from the pooled input."""
+    token_dropout: float = 0.0
+    """Share of the tokens left out of each record in training."""
+    drop_path: float = 0.0
+    """Chance that a record skips a branch of a block in training."""
+    feature_noise: float = 0.0
+    """Gaussian noise in training, in standard deviations of the batch's tokens."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("n", 1), ("d", 1), ("tail_depth", 0), ("heads", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"{name}={getattr(self, name)}; use {low} or more")
+        for name in ("width", "embedding_dim"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value}; use None or 1 and more")
+        if self.block_width % self.heads:
+            raise ConfigError(
+                f"heads={self.heads} does not divide the width {self.block_width}; use a divisor"
+            )
+        if not 0 < self.mlp_ratio < math.inf:
+            raise ConfigError(f"mlp_ratio={self.mlp_ratio}; use a ratio above 0, usually 4")
+        if not 0 <= self.feature_noise < math.inf:
+            raise ConfigError(f"feature_noise={self.feature_noise}; use 0 or more")
+        for name in ("token_dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}; use a fraction in [0, 1)")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r}; use one of {', '.join(allowed)}"
+                )
+        if self.read_out == "index0" and self.token_dropout:
+            raise ConfigError(
+                "token_dropout could drop the token that read_out='index0' reads; "
+                "set token_dropout=0 or read out the mean"
+            )
+
+    @property
+    def block_width(self) -> int:
+        """Width of the blocks."""
+        return self.d if self.width is None else self.width
+
+    @property
+    def output_dim(self) -> int:
+        """Width of the embeddings."""
+        return self.block_width if self.embedding_dim is None else self.embedding_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> "TailConfig":
+        """Read settings back.
+
+        Raises:
+            ConfigError: A name is unknown or missing, or a value is out of range.
+        """
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise ConfigError(f"tail settings of another form: {error}") from error
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "read_out": ("mean", "cls", "index0"),
+    "input_norm": ("none", "whiten"),
+    "start": ("paper", "identity"),
+}
+
+
+@final
+class Tail(nn.Module):
+    """Turn the tokens of a record into one embedding.
+
+    There is no position embedding, so with `mean` or `cls` the order of the tokens is irrelevant
+    and the owner's permutation costs nothing.
+
+    Initial weights are the paper's: linear maps Xavier uniform (query, key and value each as a
+    matrix of its own), biases 0, class token 0.02 normal. They are drawn from torch's global
+    generator.
+
+    Trust: cloud. It works on obfuscated records as well as on plain ones.
+    Source: RecNet of arXiv:2408.04974.
+    """
+
+    def __init__(self, config: TailConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.block_width
+        self.whitening = Whitening(config.d) if config.input_norm == "whiten" else None
+        self.project_in = nn.Linear(config.d, width) if width != config.d else nn.Identity()
+        self.class_token = (
+            nn.Parameter(0.02 * torch.randn(1, 1, width)) if config.read_out == "cls" else None
+        )
+        blocks = [
+            Block(width, config.heads, config.mlp_ratio, drop_path=config.drop_path)
+            for _ in range(config.tail_depth)
+        ]
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.project_out = (
+            nn.Linear(width, config.output_dim) if config.embedding_dim else nn.Identity()
+        )
+        self.apply(_start_as_paper)
+        if config.start == "identity":
+            for block in blocks:
+                _start_as_identity(block)
+
+    def fit_input_norm(self, records: Iterable[Float32[np.ndarray, "_ n d"]]) -> None:
+        """Set the whitening once, from training records, before the first step.
+
+        Does nothing when `input_norm` is "none".
+
+        Args:
+            records: Batches of training records, never of validation or test.
+        """
+        if self.whitening is not None:
+            self.whitening.fit(records)
+
+    def forward(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b e"]:
+        """Return embeddings, not normalised.
+
+        Raises:
+            ShapeError: The records are not of the tail's n and d.
+        """
+        self._check(features)
+        tokens = features if self.whitening is None else self.whitening(features)
+        if self.training:
+            tokens = _with_noise(tokens, self.config.feature_noise)
+            tokens = _without_some(tokens, self.config.token_dropout)
+        tokens = self.project_in(tokens)
+        if self.class_token is not None:
+            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        tokens = self.norm(tokens)
+        read = tokens.mean(dim=1) if self.config.read_out == "mean" else tokens[:, 0]
+        embedding: Tensor = self.project_out(read)
+        return embedding
+
+    def _check(self, features: Tensor) -> None:
+        expected = (self.config.n, self.config.d)
+        if features.shape[1:] != expected:
+            raise ShapeError(
+                f"records of {'x'.join(map(str, features.shape[1:]))}, this tail expects "
+                f"{expected[0]}x{expected[1]}; use records of the extractor it was trained on"
+            )
+
+
+def _with_noise(tokens: Tensor, deviations: float) -> Tensor:
+    if not deviations:
+        return tokens
+    return tokens + deviations * tokens.detach().std() * torch.randn_like(tokens)
+
+
+def _without_some(tokens: Tensor, share: float) -> Tensor:
+    """Leave out a share of the tokens of every record, at least one kept."""
+    b, n, d = tokens.shape
+    num_kept = max(1, round(n * (1 - share)))
+    if num_kept == n:
+        return tokens
+    kept = torch.rand(b, n, device=tokens.device).argsort(dim=1)[:, :num_kept]
+    return tokens.gather(1, kept[:, :, None].expand(-1, -1, d))
+
+
+def _start_as_paper(module: nn.Module) -> None:
+    """Draw linear maps Xavier uniform; query, key and value are three maps stored as one."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)
+    if isinstance(module, Attention):
+        for part in module.qkv.weight.chunk(3):
+            nn.init.xavier_uniform_(part.data)
+
+
+def _start_as_identity(block: Block) -> None:
+    """Silence both branches, so that the block passes its input on until it has learned."""
+    for linear in (block.attn.proj, block.fc2):
+        nn.init.zeros_(linear.weight)

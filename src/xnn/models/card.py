@@ -24,7 +24,7 @@ class ExtractorCard:
     """
 
     name: str
-    """Name in the catalog, as in "dlib"."""
+    """What `load_extractor` takes to make it again, as in "dlib" or "vit-s14@196"."""
     weights_sha256: str
     """Digest of the weights file, 64 hexadecimal digits; checked when it is loaded."""
     licence: str

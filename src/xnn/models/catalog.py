@@ -10,9 +10,12 @@ from typing import Any
 from xnn.errors import ConfigError
 from xnn.models.dlib_resnet import DlibExtractor
 from xnn.models.extractor import Extractor, Precision
+from xnn.models.vit_extractor import vit_b16, vit_s14
 
 EXTRACTORS: dict[str, Callable[..., Extractor]] = {
     "dlib": DlibExtractor,
+    "vit-s14": vit_s14,
+    "vit-b16": vit_b16,
 }
 """What each name makes; each takes those options of `load_extractor` that mean something to it."""
 

@@ -79,6 +79,7 @@ class DlibExtractor(Extractor):
         self,
         *,
         split_depth: int = DEFAULT_SPLIT_DEPTH,
+        class_token: bool = False,
         precision: Precision = "fp32",
         device: torch.device | str = "cpu",
     ) -> None:
@@ -86,11 +87,12 @@ class DlibExtractor(Extractor):
 
         Args:
             split_depth: Residual blocks kept, 1..14.
+            class_token: Must be False: a convolutional network has none.
             precision: Arithmetic inside the network.
             device: Where to compute.
 
         Raises:
-            ConfigError: `split_depth` is outside 1..14.
+            ConfigError: `split_depth` is outside 1..14, or a class token is asked for.
             CorruptError: The vendored weights were altered.
         """
         if not 1 <= split_depth <= NUM_BLOCKS:
@@ -98,6 +100,8 @@ class DlibExtractor(Extractor):
                 f"split_depth={split_depth}, but dlib has {NUM_BLOCKS} residual blocks; "
                 f"use 1..{NUM_BLOCKS}"
             )
+        if class_token:
+            raise ConfigError("dlib is convolutional and has no class token; use class_token=False")
         self._network = _load_network(split_depth).to(device)
         super().__init__(_card(split_depth), precision=precision, device=device)
 

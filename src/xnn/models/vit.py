@@ -152,8 +152,8 @@ class ViTFront(nn.Module):
 def sine_cosine_position(grid: int, width: int) -> Float[Tensor, "1 n d"]:
     """Return the fixed 2-D position embedding of a square grid, zero for the class token.
 
-    A quarter of the channels each: sine of x, cosine of x, sine of y, cosine of y, where x runs
-    along a row; frequencies fall from 1 to 1/10000.
+    A quarter of the channels each: sine of y, cosine of y, sine of x, cosine of x, where y counts
+    rows of patches and x counts along a row; frequencies fall from 1 to 1/10000.
 
     Args:
         grid: Patches along a side.
@@ -174,8 +174,8 @@ def sine_cosine_position(grid: int, width: int) -> Float[Tensor, "1 n d"]:
     frequency = _TEMPERATURE**-exponent
     along = torch.arange(grid, dtype=torch.float64)
     y, x = torch.meshgrid(along, along, indexing="ij")
-    angle_x, angle_y = (axis.flatten()[:, None] * frequency for axis in (x, y))
-    patches = torch.cat([angle_x.sin(), angle_x.cos(), angle_y.sin(), angle_y.cos()], dim=1)
+    angle_y, angle_x = (axis.flatten()[:, None] * frequency for axis in (y, x))
+    patches = torch.cat([angle_y.sin(), angle_y.cos(), angle_x.sin(), angle_x.cos()], dim=1)
     return torch.cat([torch.zeros(1, width), patches.float()])[None]
 
 

@@ -227,11 +227,10 @@ class TrainingRun:
         return scores
 
     def _scores_from_main(self, tail: Tail, source: RecordSource) -> ValidationScores:
-        found: ValidationScores | None = None
-        if self.fabric.is_global_zero:
-            found = validate(tail, source, device=self.fabric.device)
-        scores: ValidationScores = self.fabric.broadcast(found)
-        return scores
+        main = self.fabric.is_global_zero
+        found = validate(tail, source, device=self.fabric.device) if main else None
+        scores: Any = self.fabric.broadcast(found)
+        return ValidationScores(rank_1=scores.rank_1, eer=scores.eer)
 
     def _tell(
         self,

@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 import typer
 
-from xnn.cli import key, output
+from xnn.cli import key, output, shard
 from xnn.errors import ConfigError, XnnError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(key.app, name="key")
+app.add_typer(shard.app, name="shard")
 
 _STATE = {"debug": False}
 

@@ -1,0 +1,150 @@
+"""`xnn shard`: build, verify, show and re-key the records that go to the cloud."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xnn.cli.output import emit, progress, warn
+from xnn.cli.passphrase import PassphraseFile, read_passphrase
+from xnn.faces.dataset import FaceSet, load_faces
+from xnn.faces.duplicates import crosses_subjects, find_duplicates
+from xnn.faces.splits import SplitSettings, split_faces
+from xnn.models.extractor import Precision
+from xnn.models.recall import recall_extractor
+from xnn.owner.build import build_shards
+from xnn.owner.plan import BuildSettings
+from xnn.owner.rekey import rekey_shards
+from xnn.schemes import find_scheme
+from xnn.secret import KeyFile
+from xnn.shards import Manifest, ShardSet
+from xnn.shards.records import check_record_type, record_bytes
+
+app = typer.Typer(no_args_is_help=True, help="Records at rest between the owner and the cloud.")
+
+Shards = Annotated[Path, typer.Argument(metavar="SHARDS", help="Folder of shards.")]
+
+
+@app.command()
+def build(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Aligned crops: folder per subject or manifest.")
+    ],
+    key: Annotated[Path, typer.Option("--key", help="Key file; names scheme and extractor.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of shards to write.")],
+    record_type: Annotated[
+        str, typer.Option(help="float32, float16, bfloat16 or int8 (a scale per token).")
+    ] = "float16",
+    mirror: Annotated[bool, typer.Option(help="Add mirrored training crops.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Crops per extractor call.", min=1)] = 64,
+    records_per_shard: Annotated[
+        int | None, typer.Option(help="Records in a file.", show_default="64 MiB worth", min=1)
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the extractor.")] = "fp32",
+    extractor: Annotated[
+        str | None, typer.Option(help="How to load an extractor of your own (module:Class).")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Local weights, for extractors that need them.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Extract, obfuscate and write training and validation crops as shards.
+
+    Stopped at any moment and run again, it continues. DATA that is not divided yet keeps one
+    subject in ten for validation and trains on the rest; use `xnn faces split` to hold out tests.
+    """
+    settings = BuildSettings(
+        record_type=check_record_type(record_type),
+        batch_size=batch_size,
+        records_per_shard=records_per_shard,
+        mirror=mirror,
+    )
+    faces = _divided(load_faces(data))
+    _warn_of_duplicates(faces)
+    keyfile = KeyFile.open(key, read_passphrase(passphrase_file))
+    scope = keyfile.key.scope
+    used = faces.only("train", "val")
+    if dry_run:
+        size = record_bytes(scope.n, scope.d, settings.record_type)
+        plan = {"scheme": scope.scheme, "records": len(used) + mirror * len(faces.only("train"))}
+        emit(plan | {"bytes_per_record": size, "written": False}, title="Would write")
+        return
+    if scope.scheme == "plain":
+        warn("the scheme is plain: the records protect nothing")
+    loaded = recall_extractor(
+        keyfile.extractor, name=extractor, weights=weights, precision=precision
+    )
+    total = len(used) + (len(faces.only("train")) if mirror else 0)
+    with progress("building shards", total=total) as advance:
+        manifest = build_shards(faces, loaded, keyfile, out, settings, on_records=advance)
+    emit(_describe(manifest), title="Shards")
+
+
+@app.command()
+def show(shards: Shards) -> None:
+    """Show what a folder of shards holds, as the cloud sees it."""
+    emit(_describe(Manifest.load(shards)), title="Shards")
+
+
+@app.command()
+def verify(shards: Shards) -> None:
+    """Read every byte and compare checksums: finds any flipped bit, cut or missing file."""
+    opened = ShardSet.open(shards)
+    opened.verify()
+    emit(_describe(opened.manifest) | {"verified": True}, title="Verified shards")
+
+
+@app.command()
+def rekey(
+    shards: Shards,
+    old_key: Annotated[Path, typer.Option("--from", help="Key the shards were made under.")],
+    new_key: Annotated[Path, typer.Option("--to", help="New key for the same extractor.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of shards to write.")],
+    new_passphrase_file: Annotated[
+        Path | None, typer.Option(help="Passphrase of the new key.", show_default="the same")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Move shards to a new key without the photographs: the old inverse, then the new key."""
+    opened = ShardSet.open(shards)
+    old = KeyFile.open(old_key, read_passphrase(passphrase_file))
+    new = KeyFile.open(new_key, read_passphrase(new_passphrase_file or passphrase_file))
+    if opened.manifest.record_type == "int8":
+        warn("int8 records are rounded a second time; build again from the photographs to avoid it")
+    with progress("re-keying", total=opened.manifest.num_records()) as advance:
+        manifest = rekey_shards(opened, old, new, out, on_records=advance)
+    emit(_describe(manifest), title="Re-keyed shards")
+
+
+def _divided(faces: FaceSet) -> FaceSet:
+    if any(sample.split != "train" for sample in faces.samples):
+        return faces
+    return split_faces(faces, SplitSettings(test_subjects=0, val_subjects=0.1))
+
+
+def _warn_of_duplicates(faces: FaceSet) -> None:
+    num_groups = sum(crosses_subjects(group) for group in find_duplicates(faces))
+    if num_groups:
+        warn(f"{num_groups} photographs stand under several subjects; see `xnn faces check`")
+
+
+def _describe(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "scheme": manifest.scheme,
+        "scheme_falls_to": find_scheme(manifest.scheme).card.falls_to,
+        "key_id": manifest.key_id,
+        "extractor": manifest.extractor.get("name"),
+        "tokens": str(manifest.shape),
+        "record_type": manifest.record_type,
+        "bytes_per_record": record_bytes(manifest.n, manifest.d, manifest.record_type),
+        "train_records": manifest.num_records("train"),
+        "train_classes": manifest.num_classes.get("train", 0),
+        "val_records": manifest.num_records("val"),
+        "val_classes": manifest.num_classes.get("val", 0),
+        "files": len(manifest.shards),
+        "bytes": sum(entry.size_bytes for entry in manifest.shards),
+    }

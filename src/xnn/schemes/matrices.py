@@ -1,6 +1,6 @@
 """Secret square matrices: Gaussian as in the paper, and Haar-distributed orthogonal."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -61,8 +61,10 @@ def _haar(stream: KeyStream, d: int) -> Float64[np.ndarray, "d d"]:
     return matrix
 
 
-def tree_sum(x: np.ndarray) -> np.ndarray:
+def tree_sum(x: np.ndarray) -> Any:
     """Sum over the first axis in one fixed order: halves folded onto each other.
+
+    A vector gives a float64, a matrix a vector.
 
     Library sums choose their order by processor; this one is the same bits everywhere.
     """

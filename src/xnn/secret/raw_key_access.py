@@ -20,7 +20,7 @@ TOKEN: Final = _Token()
 """Say it out loud: pass this to show that raw bytes are meant."""
 
 
-def export_root(key: SecretKey, token: _Token) -> bytes:
+def export_root(key: SecretKey, token: object) -> bytes:
     """Return the 32 root bytes of a key.
 
     Raises:
@@ -30,7 +30,7 @@ def export_root(key: SecretKey, token: _Token) -> bytes:
     return key._lend_root()
 
 
-def import_root(root: bytes, token: _Token, *, scope: KeyScope, created_at: str) -> SecretKey:
+def import_root(root: bytes, token: object, *, scope: KeyScope, created_at: str) -> SecretKey:
     """Make a key from raw bytes, for test vectors and keys of another program.
 
     Raises:

@@ -1,0 +1,61 @@
+"""How well faces are recognised, with intervals over subjects. NumPy only, no files, no torch."""
+
+from xnn.metrics.chance import CHANCE_EER, chance_rank_k, chance_tar
+from xnn.metrics.comparisons import (
+    Comparisons,
+    all_pairs_scores,
+    pair_comparisons,
+    search_comparisons,
+)
+from xnn.metrics.identification import (
+    cmc,
+    cosine_scores,
+    euclidean_scores,
+    gallery_and_probes,
+    mated_ranks,
+    rank_k,
+)
+from xnn.metrics.intervals import (
+    Band,
+    Bootstrap,
+    Estimate,
+    band,
+    bootstrap_cmc,
+    bootstrap_interval,
+    bootstrap_mean,
+    paired_difference,
+    pool_seeds,
+)
+from xnn.metrics.resampled_verification import VerificationBootstrap, bootstrap_verification
+from xnn.metrics.verification import RocCurve, equal_error_rate, roc, tar_at_far
+
+__all__ = [
+    "CHANCE_EER",
+    "Band",
+    "Bootstrap",
+    "Comparisons",
+    "Estimate",
+    "RocCurve",
+    "VerificationBootstrap",
+    "all_pairs_scores",
+    "band",
+    "bootstrap_cmc",
+    "bootstrap_interval",
+    "bootstrap_mean",
+    "bootstrap_verification",
+    "chance_rank_k",
+    "chance_tar",
+    "cmc",
+    "cosine_scores",
+    "equal_error_rate",
+    "euclidean_scores",
+    "gallery_and_probes",
+    "mated_ranks",
+    "pair_comparisons",
+    "paired_difference",
+    "pool_seeds",
+    "rank_k",
+    "roc",
+    "search_comparisons",
+    "tar_at_far",
+]

@@ -30,10 +30,10 @@ class SplitSettings:
     seed: int = 0
     """Chooses subjects and images; equal seeds and equal sets give equal splits."""
 
-    test_subjects: float = 0.25
+    test_subjects: int | float = 0.25
     """Subjects held out for `test_by_person`; 0 for no test at all."""
 
-    val_subjects: float = 0.15
+    val_subjects: int | float = 0.15
     """Subjects held out for `val`, disjoint from the test subjects; 0 for none."""
 
     images_per_test_subject: int | None = None

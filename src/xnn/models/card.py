@@ -5,7 +5,7 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from xnn.errors import ConfigError, FormatError
 from xnn.files import canonical_json
@@ -82,7 +82,7 @@ class ExtractorCard:
         }
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
+    def from_dict(cls, fields: dict[str, Any]) -> "ExtractorCard":
         """Read a card that `to_dict` wrote.
 
         Raises:

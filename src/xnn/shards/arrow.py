@@ -16,7 +16,7 @@ from xnn.types import TokenShape
 
 def encode_shard(
     tokens: Float32[np.ndarray, "b n d"],
-    labels: Int64[np.ndarray, " b"],
+    labels: Int64[np.ndarray, " labels"],
     record_type: RecordType,
 ) -> bytes:
     """Return the bytes of a shard; the same input gives the same bytes.

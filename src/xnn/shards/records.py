@@ -1,4 +1,4 @@
-"""How tokens become numbers in a file: float32, float16, bfloat16 and int8 with a scale per token."""
+"""How tokens become stored numbers: float32, float16, bfloat16, and int8 with a scale a token."""
 
 from typing import Literal, get_args
 
@@ -43,8 +43,8 @@ def encode(
     if record_type == "int8":
         return _to_int8(tokens)
     largest = float(np.abs(tokens).max(initial=0.0))
-    if largest > np.finfo(np.float16).max:
-        raise ShapeError(f"a value of magnitude {largest:g} does not fit float16; use bfloat16")
+    if largest > float(np.finfo(np.float16).max):
+        raise ShapeError(f"a value of magnitude {largest:.6g} does not fit float16; use bfloat16")
     return tokens.astype(np.float16), None
 
 

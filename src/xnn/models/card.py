@@ -104,10 +104,14 @@ def _checked(name: str, kind: Any, value: Any) -> Any:
     if kind in (int, bool, str):
         valid = type(value) is kind
     elif name == "colour_order":
-        valid = type(value) is str
+        valid = value in get_args(ColourOrder)
     else:
-        valid = isinstance(value, list) and all(type(part) in (int, float) for part in value)
+        valid = (
+            isinstance(value, list)
+            and len(value) == 3
+            and all(type(part) in (int, float) for part in value)
+        )
         value = tuple(map(float, value)) if valid else value
     if not valid:
-        raise FormatError(f"extractor card: {name} is a {type(value).__name__} of the wrong kind")
+        raise FormatError(f"extractor card: {name} is a {type(value).__name__} that it cannot be")
     return value

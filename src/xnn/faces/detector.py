@@ -12,20 +12,24 @@ from xnn.errors import ConfigError
 from xnn.faces.area import AreaSampler
 from xnn.faces.mtcnn import CELL_PX, LANDMARK_PX, REFINE_PX, STRIDE_PX, load_mtcnn
 
+_PROPOSAL_THRESHOLD = 0.6
+_REFINEMENT_THRESHOLD = 0.7
 _PYRAMID_STEP = 0.709  # sides shrink by this factor: areas halve
 _LARGEST_LEVEL_PX = 640  # longest side on which the proposal net runs
 _LARGEST_WORK_PX = 2048  # longest side on which anything runs
 _MOST_PROPOSALS = 1000  # best kept after proposing: bounds time on hostile textures
-_SMALL_PX = 200  # a photograph with a shorter side is tried again at twice its size
-_MARGIN = 0.43  # of width, added on each side when a face fills the frame
-_HEIGHT_MARGIN = 0.27
+_CENTRALITY = 6  # a face in the corner needs four times the area of one in the middle
+_DOUBT = 0.05  # a face whose score is lower than the best by more is not chosen
+_SMALL_PX = 200  # a photograph with a shorter side is looked at in twice its size
+_WIDTH_MARGIN = 0.43  # of the width, added on each side when a face may fill the frame
+_HEIGHT_MARGIN = 0.27  # of the height, above and below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionSettings:
     """How eager the detector is."""
 
-    threshold: float = 0.8
+    threshold: float = 0.9
     """Least score of a face, in (0, 1]; higher finds fewer faces and fewer mistakes."""
 
     min_face_px: int = 20
@@ -79,16 +83,37 @@ class FaceDetector:
         Returns:
             All faces that reach the threshold; none is an answer, not an error.
         """
-        faces = self.detect(rgb)
-        if len(faces):
-            return faces
+        small = min(rgb.shape[:2]) < _SMALL_PX
+        attempts = (
+            (self._detect_padded, self.detect) if small else (self.detect, self._detect_padded)
+        )
+        faces = attempts[0](rgb)
+        return faces if len(faces) else attempts[1](rgb)
+
+    def detect(self, rgb: UInt8[np.ndarray, "h w 3"]) -> Faces:
+        """Run the cascade once, on the photograph as it is."""
+        return self._cascade(rgb, float(self.settings.min_face_px))
+
+    @torch.inference_mode()
+    def _cascade(self, rgb: UInt8[np.ndarray, "h w 3"], min_face_px: float) -> Faces:
+        longest = max(rgb.shape[:2])
+        if longest > _LARGEST_WORK_PX:
+            shrink = _LARGEST_WORK_PX / longest
+            faces = self._cascade(_resized(rgb, shrink), min_face_px * shrink)
+            return replace(faces, boxes=faces.boxes / shrink, landmarks=faces.landmarks / shrink)
+        sampler = AreaSampler(rgb)
+        boxes = self._propose(sampler, min_face_px)
+        boxes = self._refine(sampler, boxes)
+        return self._place(sampler, boxes)
+
+    def _detect_padded(self, rgb: UInt8[np.ndarray, "h w 3"]) -> Faces:
+        """Run the cascade with the edges drawn out, and on a small photograph at twice its size."""
         height, width = rgb.shape[:2]
-        across, along = round(_MARGIN * width), round(_HEIGHT_MARGIN * height)
+        across, along = round(_WIDTH_MARGIN * width), round(_HEIGHT_MARGIN * height)
         padded = np.pad(rgb, ((along, along), (across, across), (0, 0)), mode="edge")
         scale = 2 if min(height, width) < _SMALL_PX else 1
-        if scale > 1:
-            padded = _resized(padded, scale)
-        faces = self.detect(padded)
+        enlarged = _resized(padded, scale) if scale > 1 else padded
+        faces = self._cascade(enlarged, float(scale * self.settings.min_face_px))
         shift = np.array([across, along], dtype=np.float64)
         return Faces(
             boxes=faces.boxes / scale - np.tile(shift, 2),
@@ -96,23 +121,12 @@ class FaceDetector:
             landmarks=faces.landmarks / scale - shift,
         )
 
-    @torch.inference_mode()
-    def detect(self, rgb: UInt8[np.ndarray, "h w 3"]) -> Faces:
-        """Run the cascade once, on the photograph as it is."""
-        longest = max(rgb.shape[:2])
-        if longest > _LARGEST_WORK_PX:
-            shrink = _LARGEST_WORK_PX / longest
-            faces = self.detect(_resized(rgb, shrink))
-            return replace(faces, boxes=faces.boxes / shrink, landmarks=faces.landmarks / shrink)
-        sampler = AreaSampler(rgb)
-        boxes = self._propose(sampler)
-        boxes = self._refine(sampler, boxes)
-        return self._place(sampler, boxes)
-
-    def _propose(self, sampler: AreaSampler) -> Float[np.ndarray, "proposals 4"]:
+    def _propose(
+        self, sampler: AreaSampler, min_face_px: float
+    ) -> Float[np.ndarray, "proposals 4"]:
         """Slide the proposal net over the image pyramid."""
         longest = max(sampler.height, sampler.width)
-        smallest = max(self.settings.min_face_px, longest * CELL_PX / _LARGEST_LEVEL_PX)
+        smallest = max(min_face_px, float(CELL_PX), longest * CELL_PX / _LARGEST_LEVEL_PX)
         scale = CELL_PX / smallest
         found: list[Float[np.ndarray, "proposals 9"]] = []
         while min(sampler.height, sampler.width) * scale >= CELL_PX:
@@ -120,7 +134,7 @@ class FaceDetector:
                 height=int(sampler.height * scale + 1), width=int(sampler.width * scale + 1)
             )
             face, offsets = self._nets.proposal(torch.from_numpy(level))
-            rows, columns = np.nonzero(face[0].numpy() >= 0.6)
+            rows, columns = np.nonzero(face[0].numpy() >= _PROPOSAL_THRESHOLD)
             if len(rows):
                 corner = np.stack([columns, rows], axis=1) * STRIDE_PX
                 boxes = np.floor(np.concatenate([corner + 1, corner + CELL_PX], axis=1) / scale)
@@ -146,7 +160,7 @@ class FaceDetector:
         patches = torch.from_numpy(sampler.patches(pixels, size=REFINE_PX))
         face, offsets = self._nets.refinement(patches)
         scores, moves = face.numpy().astype(np.float64), offsets.numpy().astype(np.float64)
-        likely = np.nonzero(scores > 0.7)[0]
+        likely = np.nonzero(scores > _REFINEMENT_THRESHOLD)[0]
         kept = likely[suppress(boxes[likely], scores[likely], overlap=0.7)]
         return _square(_moved(boxes[kept], moves[kept], extra_px=1))
 
@@ -179,10 +193,9 @@ def most_prominent(faces: Faces, *, height: int, width: int) -> int:
     sides = faces.boxes[:, 2:] - faces.boxes[:, :2]
     centres = (faces.boxes[:, 2:] + faces.boxes[:, :2]) / 2
     offset = (centres - np.array([width, height]) / 2) / max(height, width)
-    # Twice as near the middle is worth as much as it is to the eye: a face in the corner
-    # (offset 0.7) has to have four times the area of one in the middle.
-    prominence = sides.prod(axis=1) * faces.scores / (1 + 6 * (offset**2).sum(axis=1))
-    return int(np.argmax(prominence))
+    prominence = sides.prod(axis=1) / (1 + _CENTRALITY * (offset**2).sum(axis=1))
+    sure = faces.scores >= faces.scores.max() - _DOUBT
+    return int(np.argmax(np.where(sure, prominence, -np.inf)))
 
 
 def suppress(

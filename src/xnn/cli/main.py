@@ -9,7 +9,7 @@ from typing import Annotated
 import click
 import typer
 
-from xnn.cli import key, output, shard
+from xnn.cli import evaluate, extractor, key, measure, output, shard, train
 from xnn.errors import ConfigError, XnnError
 
 app = typer.Typer(
@@ -24,7 +24,12 @@ app = typer.Typer(
     ),
 )
 app.add_typer(key.app, name="key")
+app.add_typer(extractor.app, name="extractor")
 app.add_typer(shard.app, name="shard")
+app.command("train")(train.train)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(measure.bench, name="bench")
+app.add_typer(measure.attack, name="attack")
 
 _STATE = {"debug": False}
 

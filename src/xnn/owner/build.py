@@ -3,7 +3,7 @@
 Trust: owner. The only code that holds the photographs, the names and the key together.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def describe(
 
 
 def read_batches(
-    batches: Iterator[tuple[Item, ...]],
+    batches: Iterable[tuple[Item, ...]],
 ) -> Iterator[UInt8[np.ndarray, "b 112 112 3"]]:
     """Yield the crops of each batch, reading a few batches ahead on other threads."""
     with ThreadPoolExecutor(_READERS) as pool:

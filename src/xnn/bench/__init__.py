@@ -1,0 +1,1 @@
+"""Measurements that play all parties in one process: owner, cloud and attacker."""

@@ -1,0 +1,213 @@
+"""What a scheme leaks: the owner's records, an attacker that knows the scheme, and a judge.
+
+Plays owner, attacker and judge in one process. The attacker gets an `Observation`; the truth about
+the stolen records stays here.
+"""
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xnn.attacks.expectation_recognition import ExpectationRecognition, ExpectationSettings
+from xnn.attacks.observation import Observation
+from xnn.bench.cells import CellStore
+from xnn.bench.features import FeatureTable
+from xnn.bench.utility import Report, as_stored
+from xnn.cloud.job import default_tail
+from xnn.errors import ConfigError, FacesError
+from xnn.faces.dataset import FaceSet
+from xnn.faces.splits import SplitSettings, split_faces
+from xnn.metrics.evaluation import Measured, evaluate_scores, pooled_rows
+from xnn.metrics.identification import gallery_and_probes
+from xnn.models.card import ExtractorCard
+from xnn.owner.evaluate import number_subjects
+from xnn.schemes import KeyStream, find_scheme
+from xnn.training.config import TrainConfig
+from xnn.training.source import ArraySource
+
+CONTROL_SCHEME = "plain"
+CONTROL_FACTOR = 3.0
+"""A control has succeeded when the low end of its interval exceeds this many times chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakSettings:
+    """What to attack and how hard."""
+
+    schemes: tuple[str, ...] = ("paper",)
+    seeds: int = 3
+    train: TrainConfig
+    tail: dict[str, Any]
+    split: SplitSettings
+    """Of the victim's set; the subjects of `test_by_person` are the suspects."""
+    knowledge: str = "K2: public faces of another collection, no pairs, public extractor"
+
+    def __post_init__(self) -> None:
+        for scheme in self.schemes:
+            find_scheme(scheme)
+        if self.seeds < 1:
+            raise ConfigError(f"seeds={self.seeds}; at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """A face set and its features."""
+
+    faces: FaceSet
+    features: FeatureTable
+
+
+def measure_leak(
+    victim: Party,
+    public: Party,
+    card: ExtractorCard,
+    settings: LeakSettings,
+    cells: CellStore,
+    *,
+    report: Report = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Return rows of the expectation-recognition attack, each with its positive control.
+
+    The score is the paper's restore-identification accuracy: one clean photograph of each suspect
+    is the gallery, embedded under keys of the attacker; all their other records, under the
+    owner's key, are the probes. Where the control on plain features fails, the attack is *not
+    working* and says nothing of the scheme.
+
+    Args:
+        victim: The owner's set.
+        public: The attacker's set: other people.
+        card: Of the extractor that made all features.
+        settings: See there.
+        cells: Finished cells are taken from here and kept here.
+        report: Told what is being measured.
+
+    Raises:
+        FacesError: A subject is in both sets.
+        InsufficientDataError: Too few subjects or images.
+    """
+    shared = set(victim.faces.subjects) & set(public.faces.subjects)
+    if shared:
+        raise FacesError(
+            f"{len(shared)} subjects are in the victim's and in the public set; the attacker's "
+            "faces must be of other people: remove them from one"
+        )
+    schemes = dict.fromkeys((CONTROL_SCHEME, *settings.schemes))
+    per_scheme: dict[str, list[tuple[Measured, ...]]] = {}
+    seconds: dict[str, float] = {}
+    for seed in range(settings.seeds):
+        for scheme in schemes:
+            facts = _facts(victim.faces, public.faces, card, settings, scheme, seed)
+            found = cells.load(facts)
+            if found is None:
+                report(f"attacking {scheme}, seed {seed}")
+                found = _attack_cell(victim, public, card, settings, scheme, seed)
+                cells.save(facts, *found)
+            per_scheme.setdefault(scheme, []).append(found[0])
+            seconds[scheme] = seconds.get(scheme, 0.0) + found[1]["wall_s"]
+    pooled = {scheme: pooled_rows(seeds) for scheme, seeds in per_scheme.items()}
+    control = {row["metric"]: row for row in pooled[CONTROL_SCHEME]}
+    return [
+        {
+            "attack": "expectation-recognition",
+            "scheme": scheme,
+            "extractor": card.name,
+            "knowledge": settings.knowledge,
+            **row,
+            "control": control[row["metric"]]["value"],
+            "control_ok": control_succeeded(control["rank_1"]),
+            "wall_s": round(seconds[scheme], 1),
+        }
+        for scheme in schemes
+        for row in pooled[scheme]
+    ]
+
+
+def control_succeeded(row: dict[str, Any]) -> bool:
+    """Tell whether the positive control, rank-1 on plain features, is well above chance."""
+    return bool(row["low"] > CONTROL_FACTOR * row["chance"])
+
+
+def _attack_cell(
+    victim: Party,
+    public: Party,
+    card: ExtractorCard,
+    settings: LeakSettings,
+    scheme: str,
+    seed: int,
+) -> tuple[tuple[Measured, ...], dict[str, Any]]:
+    start = time.monotonic()
+    observation, probe_labels, gallery_labels = _observe(
+        victim, public, card, settings, scheme, seed
+    )
+    attack = ExpectationRecognition(
+        ExpectationSettings(
+            train=settings.train, tail=default_tail(card.n, card.d, **settings.tail)
+        )
+    )
+    with tempfile.TemporaryDirectory(prefix="xnn-leak-") as folder:
+        result = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
+    judged = evaluate_scores(
+        result.scores,
+        probe_labels,
+        gallery_labels,
+        protocol="restore_identification",
+        generator=np.random.default_rng(seed),
+    )
+    details = {"wall_s": time.monotonic() - start, **result.details}
+    return judged.measured, details
+
+
+def _observe(
+    victim: Party,
+    public: Party,
+    card: ExtractorCard,
+    settings: LeakSettings,
+    scheme: str,
+    seed: int,
+) -> tuple[Observation, np.ndarray, np.ndarray]:
+    """Play the owner and hand the attacker what crossed the border; the truth goes to the judge."""
+    split = split_faces(victim.faces, replace(settings.split, seed=seed))
+    suspects = split.only("test_by_person").samples
+    labels = number_subjects(suspects)
+    gallery, probes = gallery_and_probes(labels)
+    tokens = victim.features.of(suspects)
+    obfuscator = find_scheme(scheme).bind(card.shape, KeyStream.fresh())
+    own = split_faces(public.faces, SplitSettings(test_subjects=0, val_subjects=0.1, seed=seed))
+    train, val = own.only("train").samples, own.only("val").samples
+    observation = Observation(
+        scheme=scheme,
+        shape=card.shape,
+        records=as_stored(obfuscator, tokens[probes], "float16"),
+        gallery=tokens[gallery],
+        public=ArraySource(public.features.of(train), number_subjects(train)),
+        public_val=ArraySource(public.features.of(val), number_subjects(val)),
+        knowledge=settings.knowledge,
+    )
+    return observation, labels[probes], labels[gallery]
+
+
+def _facts(
+    victim: FaceSet,
+    public: FaceSet,
+    card: ExtractorCard,
+    settings: LeakSettings,
+    scheme: str,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "measurement": "leak",
+        "attack": "expectation-recognition",
+        "victim": [victim.name, len(victim), len(victim.subjects)],
+        "public": [public.name, len(public), len(public.subjects)],
+        "extractor_digest": card.digest(),
+        "scheme": scheme,
+        "scheme_version": find_scheme(scheme).card.version,
+        "seed": seed,
+        "train": asdict(settings.train),
+        "tail": settings.tail,
+        "split": asdict(settings.split),
+    }

@@ -1,0 +1,58 @@
+"""`xnn eval`: the owner tests the tail that came back from the cloud."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from xnn.cli.output import emit, progress
+from xnn.cli.passphrase import PassphraseFile, read_passphrase
+from xnn.cloud.bundle import load_bundle
+from xnn.faces.dataset import load_faces
+from xnn.faces.pairs import load_pairs
+from xnn.metrics.evaluation import pooled_rows
+from xnn.models.recall import recall_extractor
+from xnn.owner.evaluate import evaluate_tail
+from xnn.secret import KeyFile
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle of a training run.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Manifest with test splits.")],
+    key: Annotated[Path, typer.Option("--key", help="Key the tail was trained under.")],
+    pairs: Annotated[
+        Path | None, typer.Option(help="Pairs file (LFW format) over the photographs of DATA.")
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="How to load an extractor of your own (module:Class).")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Local weights, for extractors that need them.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0)] = 0,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Measure rank-1, EER and TAR at FAR, each with its interval over subjects.
+
+    By person: the test subjects were never trained on. By image: other images of trained subjects.
+    """
+    loaded_bundle = load_bundle(bundle)
+    faces = load_faces(data)
+    chosen_pairs = load_pairs(pairs, faces) if pairs else ()
+    keyfile = KeyFile.open(key, read_passphrase(passphrase_file))
+    keyfile.key.require(key_id=loaded_bundle.card.key_id)
+    loaded = recall_extractor(keyfile.extractor, name=extractor, weights=weights)
+    with progress("embedding", total=None) as advance:
+        results = evaluate_tail(
+            loaded_bundle.tail,
+            faces,
+            loaded,
+            keyfile.key,
+            pairs=chosen_pairs,
+            generator=np.random.default_rng(seed),
+            on_records=advance,
+        )
+    rows = pooled_rows([[one for result in results for one in result.measured]])
+    facts = {"scheme": loaded_bundle.card.scheme, "key_id": loaded_bundle.card.key_id}
+    emit(facts | {"rows": rows}, title="Evaluation")

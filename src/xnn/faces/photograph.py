@@ -110,7 +110,10 @@ def _decode(content: bytes, max_pixels: int) -> Photograph | Refusal:
     except UnidentifiedImageError:
         if content.startswith(_SIGNATURES):
             return Refusal(status="truncated", reason="the header ends early or is broken")
-        return Refusal(status="not_an_image", reason="no image format recognised")
+        reason = "no image format recognised"
+        if content[4:8] == b"ftyp":
+            reason = "a HEIC picture or a video; convert it to JPEG"
+        return Refusal(status="not_an_image", reason=reason)
     except Exception as error:  # hostile headers raise whatever they like
         return Refusal(status="unreadable", reason=f"broken header ({type(error).__name__})")
     with image:

@@ -98,7 +98,7 @@ def split_faces(faces: FaceSet, settings: SplitSettings | None = None) -> FaceSe
         elif subject in val:
             chosen += _marked(samples, "val")
         else:
-            moved = _draw(generator, samples, num_moved) if subject in by_image else []
+            moved = set(_draw(generator, samples, num_moved)) if subject in by_image else set()
             chosen += [replace(s, split="test_by_image") if s in moved else s for s in samples]
     return replace(faces, samples=tuple(chosen))
 

@@ -104,6 +104,8 @@ def test_refuses_embeddings_that_have_no_direction_or_no_value() -> None:
         euclidean_scores(np.array([[np.nan, 0, 0]]), good)
     with pytest.raises(ShapeError, match="3 wide but the gallery is 2 wide"):
         cosine_scores(good, np.ones((2, 2)))
+    with pytest.raises(ShapeError, match="probes has 1 axes, expected 2"):
+        cosine_scores(np.ones(3), good)
     with pytest.raises(InsufficientDataError, match="gallery is empty"):
         cosine_scores(good, np.ones((0, 3)))
 

@@ -121,8 +121,13 @@ def test_perfect_and_opposite_scores() -> None:
 @pytest.mark.parametrize("num_pairs", [100, 1_000_000])
 def test_rounding_does_not_lose_an_allowed_accept(num_pairs: int) -> None:
     scores = np.arange(float(num_pairs))
-    assert tar_at_far(scores, scores, far=0.29) == 0.29  # 0.29 * 100 < 29 in binary
+    assert tar_at_far(scores, scores, far=0.29) == 0.29  # though 0.29 * 100 < 29 in binary
     assert tar_at_far(scores, scores, far=1 / num_pairs) == 1 / num_pairs
+
+
+def test_rounding_in_the_rate_itself_is_forgiven() -> None:
+    scores = np.arange(10.0)
+    assert tar_at_far(scores, scores, far=1 - 0.9) == 0.1  # 1 - 0.9 < 0.1 in binary
 
 
 def test_refuses_a_rate_the_data_cannot_resolve() -> None:

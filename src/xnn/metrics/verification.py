@@ -138,7 +138,7 @@ def read_tar(
     curve_far: Float[np.ndarray, " t"], curve_tar: Float[np.ndarray, " t"], *, far: float
 ) -> float:
     """Read TAR at FAR off a curve that rises from (0, 0) to (1, 1)."""
-    # The slack is far below one pair; it undoes rounding, as 0.29 * 100 < 29 in binary.
+    # The slack, far below one pair, forgives a rate that was computed: 1 - 0.9 < 0.1 in binary.
     last = int(np.searchsorted(curve_far, far * (1 + 1e-12), side="right")) - 1
     return float(curve_tar[last])
 

@@ -114,7 +114,15 @@ def test_drawings_follow_light_and_dark(page: str) -> None:
 
 def test_the_numbers_are_the_numbers_given(read: Reader) -> None:
     cells = " ".join(read.texts["td"] + read.texts["span"])
-    for shown in ("0.925", "[0.894, 0.953]", "0.913", "[0.882, 0.941]", "0.860", "180 probes"):
+    for shown in (
+        "0.925",
+        "[0.894, 0.953]",
+        "0.913",
+        "[0.882, 0.941]",
+        "0.860",
+        "180 probes",
+        "180 mated pairs",
+    ):
         assert shown in cells
     lead = " ".join(read.texts["p"])
     assert "92.5% of searches without a key (plain) and 91.3% of searches under" in lead

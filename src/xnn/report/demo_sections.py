@@ -95,7 +95,7 @@ def utility_section(results: DemoResults) -> Section:
                 _with_sub(_words(metric), _words(protocol)),
                 *(_utility_cell(same.get(scheme)) for scheme in schemes),
                 escape(f"{any_row.chance:.3f}"),
-                _with_sub(str(any_row.subjects), f"{any_row.probes} probes"),
+                _with_sub(str(any_row.subjects), _tests(any_row)),
             ]
         )
     listed = table(
@@ -296,6 +296,13 @@ def _with_sub(text: str, below: str) -> Html:
     return Html(f"{escape(text)} {element('span', escape(below), class_='sub')}")
 
 
+def _tests(row: UtilityRow) -> str:
+    return f"{row.probes} {'probes' if row.metric.startswith('rank_') else 'mated pairs'}"
+
+
 def _words(name: str) -> str:
-    fixed = {"rank_1": "rank-1", "eer": "equal error rate"}
-    return fixed.get(name, name.replace("_", " ").replace("tar at far", "TAR at FAR"))
+    if name.startswith("rank_"):
+        return name.replace("_", "-")
+    if name == "eer":
+        return "equal error rate"
+    return name.replace("_", " ").replace("tar at far", "TAR at FAR")

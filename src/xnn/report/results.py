@@ -36,7 +36,11 @@ class TrainingCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtilityRow:
-    """One measured recognition rate, a fraction with its interval."""
+    """One measured recognition rate, a fraction with its interval.
+
+    Names are those of `xnn.metrics`: protocol `by_person`, metric `rank_1`, `eer`,
+    `tar_at_far_0.001`.
+    """
 
     scheme: str
     protocol: str
@@ -47,6 +51,7 @@ class UtilityRow:
     chance: float
     subjects: int
     probes: int
+    """Probes of a search, or mated pairs of a verification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

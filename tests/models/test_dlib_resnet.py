@@ -82,6 +82,12 @@ def test_the_default_cut_is_the_one_in_the_docs() -> None:
     assert (card.split_depth, card.n, card.d, card.class_token) == (13, 16, 256, False)
 
 
+def test_the_cards_digest_never_changes() -> None:
+    """Keys, shards and bundles are bound to it: another network needs another name instead."""
+    pinned = "aa213b219217c49b615f7c7a18c0a3da30aa14c6cadb7e7e368add6d6ac5c705"
+    assert DlibExtractor().card.digest() == pinned
+
+
 def test_it_recognises_real_faces(orl_photos: Path) -> None:
     """ORL faces, roughly placed: wrong weights, colours or scale would end near chance (1/12)."""
     subjects = sorted(orl_photos.iterdir())[:12]

@@ -173,7 +173,9 @@ def _load_network(split_depth: int) -> DlibResNet:
     network = DlibResNet(split_depth)
     load_strictly(network, folded, source=WEIGHTS_PATH.name)
     network.eval().requires_grad_(requires_grad=False)
-    return network.to(memory_format=torch.channels_last)
+    # Channels last is a quarter faster on the CPU; torch's annotations lack this overload.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _read_vendored() -> dict[str, Tensor]:

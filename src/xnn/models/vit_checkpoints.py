@@ -35,8 +35,10 @@ class Layout:
 
     def names(self, split_depth: int) -> dict[str, tuple[str, ...]]:
         """Return our tensor names, each with theirs, for the first `split_depth` blocks."""
-        names = {ours: (self.stem[ours],) for ours in ("class_token", "position")}
-        modules = {"patches": (self.stem["patches"],)}
+        names: dict[str, tuple[str, ...]] = {
+            ours: (self.stem[ours],) for ours in ("class_token", "position")
+        }
+        modules: dict[str, tuple[str, ...]] = {"patches": (self.stem["patches"],)}
         for index in range(split_depth):
             for ours, theirs in self.parts.items():
                 block = self.block.format(index)

@@ -14,7 +14,9 @@ from xnn.errors import ConfigError, MissingExtraError, XnnError
 from xnn.models import image_focus
 from xnn.models.catalog import EXTRACTORS, load_extractor
 
-app = typer.Typer(no_args_is_help=True, help="Frozen networks that turn crops into tokens.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Frozen networks that turn crops into tokens."
+)
 
 _DOWNLOAD_LIMIT_S = 1800
 

@@ -10,7 +10,12 @@ from xnn.faces.dataset import SPLITS, FaceSet, load_faces, save_manifest
 from xnn.faces.duplicates import crosses_subjects, find_duplicates
 from xnn.faces.splits import SplitSettings, split_faces
 
-app = typer.Typer(name="faces", help="Photographs in: align, divide, check.", no_args_is_help=True)
+app = typer.Typer(
+    name="faces",
+    add_completion=False,
+    help="Photographs in: align, divide, check.",
+    no_args_is_help=True,
+)
 
 
 @app.command("align")

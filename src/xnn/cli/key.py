@@ -10,11 +10,13 @@ from xnn.cli.output import emit, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import write_atomically
-from xnn.models.catalog import load_extractor
-from xnn.schemes import find_scheme
 from xnn.secret import KeyFile, KeyInfo, KeyScope, SecretKey, destroy_key, read_key_info
 
-app = typer.Typer(no_args_is_help=True, help="The owner's keys. One key serves one data set.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The owner's keys. One key serves one data set.",
+)
 
 KeyPath = Annotated[Path, typer.Argument(metavar="KEY", help="Key file.", show_default=False)]
 
@@ -44,6 +46,10 @@ def new(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Make a key: 256 bits from the operating system, sealed in a new file of mode 0600."""
+    # Imported here: torch takes seconds, and the other commands do without.
+    from xnn.models.catalog import load_extractor
+    from xnn.schemes import find_scheme
+
     card = load_extractor(
         extractor, split_depth=split_depth, class_token=class_token, weights=weights
     ).card

@@ -1,19 +1,59 @@
 """The root of the command line: global options, and every error as one line."""
 
+import importlib
 import importlib.metadata
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
+import typer.main
+from typer.core import TyperGroup
 
-from xnn.cli import evaluate, extractor, key, measure, output, shard, train
+from xnn.cli import output
 from xnn.errors import ConfigError, XnnError
+
+COMMANDS = {
+    "demo": "xnn.cli.demo:demo",
+    "faces": "xnn.cli.faces:app",
+    "extractor": "xnn.cli.extractor:app",
+    "key": "xnn.cli.key:app",
+    "shard": "xnn.cli.shard:app",
+    "train": "xnn.cli.train:train",
+    "eval": "xnn.cli.evaluate:evaluate",
+    "bench": "xnn.cli.measure:bench",
+    "attack": "xnn.cli.measure:attack",
+}
+"""Where each command lives. Imported when it is called, so that `xnn train` in the cloud never
+loads the code of keys, and `xnn key show` never loads torch."""
+
+
+class LazyCommands(TyperGroup):
+    """Finds a command's module when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(add_completion=False)
+            single.command(cmd_name)(found)
+            found = single
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
     name="xnn",
+    cls=LazyCommands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -23,14 +63,6 @@ app = typer.Typer(
         "Start with `xnn demo`."
     ),
 )
-app.add_typer(key.app, name="key")
-app.add_typer(extractor.app, name="extractor")
-app.add_typer(shard.app, name="shard")
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.add_typer(measure.bench, name="bench")
-app.add_typer(measure.attack, name="attack")
-
 _STATE = {"debug": False}
 
 
@@ -58,14 +90,14 @@ def run() -> None:
     """Run the command line: exit status 2 for wrong usage, 1 for a failure, 130 when stopped."""
     try:
         app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except typer.TyperException as error:
+        text = getattr(error, "format_message", error.__str__)()
+        _fail(f"{text.rstrip('.')}; see xnn --help", status=2)
     except XnnError as error:
         _fail(str(error), status=2 if isinstance(error, ConfigError) else 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("stopped; run the same command again to continue", status=130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,8 +26,10 @@ from xnn.models.extractor import Extractor
 from xnn.shards.records import check_record_type
 from xnn.training.presets import PRESETS
 
-bench = typer.Typer(no_args_is_help=True, help="Measure what a scheme costs.")
-attack = typer.Typer(no_args_is_help=True, help="Measure what a scheme leaks.")
+bench = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure what a scheme costs.")
+attack = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Measure what a scheme leaks."
+)
 
 Victim = Annotated[Path, typer.Option(help="Aligned crops of the owner: a folder per subject.")]
 Out = Annotated[Path, typer.Option("--out", help="JSON file; finished cells go beside it.")]

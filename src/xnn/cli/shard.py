@@ -20,7 +20,11 @@ from xnn.secret import KeyFile
 from xnn.shards import Manifest, ShardSet
 from xnn.shards.records import check_record_type, record_bytes
 
-app = typer.Typer(no_args_is_help=True, help="Records at rest between the owner and the cloud.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Records at rest between the owner and the cloud.",
+)
 
 Shards = Annotated[Path, typer.Argument(metavar="SHARDS", help="Folder of shards.")]
 

@@ -1,0 +1,1 @@
+"""`xnn demo`: the whole way from photographs to a report, on real faces, in minutes."""

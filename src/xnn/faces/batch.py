@@ -130,7 +130,8 @@ def _is_done(task: _Task, journal: Journal) -> bool:
 
 def _run(tasks: list[_Task], *, workers: int) -> Iterator[AlignRow]:
     if workers == 1 or len(tasks) < 2:
-        yield from map(_align_one, tasks)
+        with _one_thread():
+            yield from map(_align_one, tasks)
         return
     executor = ProcessPoolExecutor(
         max_workers=min(workers, len(tasks)),
@@ -160,6 +161,17 @@ def _in_parallel(
     while queued:
         done, queued = wait(queued, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in done)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Use one thread, as the workers do: the number of threads changes the last bits of a sum."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _start_worker() -> None:

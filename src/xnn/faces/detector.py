@@ -111,9 +111,9 @@ class FaceDetector:
         height, width = rgb.shape[:2]
         across, along = round(_WIDTH_MARGIN * width), round(_HEIGHT_MARGIN * height)
         padded = np.pad(rgb, ((along, along), (across, across), (0, 0)), mode="edge")
-        scale = 2 if min(height, width) < _SMALL_PX else 1
+        scale = 2.0 if min(height, width) < _SMALL_PX else 1.0
         enlarged = _resized(padded, scale) if scale > 1 else padded
-        faces = self._cascade(enlarged, float(scale * self.settings.min_face_px))
+        faces = self._cascade(enlarged, scale * self.settings.min_face_px)
         shift = np.array([across, along], dtype=np.float64)
         return Faces(
             boxes=faces.boxes / scale - np.tile(shift, 2),

@@ -107,15 +107,8 @@ def _decode(content: bytes, max_pixels: int) -> Photograph | Refusal:
         image = Image.open(io.BytesIO(content), formats=_known_formats())
     except Image.DecompressionBombError:
         return Refusal(status="too_large", reason=f"more than {_PILLOW_MAX_PIXELS} pixels")
-    except UnidentifiedImageError:
-        if content.startswith(_SIGNATURES):
-            return Refusal(status="truncated", reason="the header ends early or is broken")
-        reason = "no image format recognised"
-        if content[4:8] == b"ftyp":
-            reason = "a HEIC picture or a video; convert it to JPEG"
-        return Refusal(status="not_an_image", reason=reason)
     except Exception as error:  # hostile headers raise whatever they like
-        return Refusal(status="unreadable", reason=f"broken header ({type(error).__name__})")
+        return _unopenable(content, error)
     with image:
         width, height = image.size
         if width * height > max_pixels:
@@ -137,6 +130,17 @@ def _decode(content: bytes, max_pixels: int) -> Photograph | Refusal:
 def _known_formats() -> list[str]:
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _unopenable(content: bytes, error: Exception) -> Refusal:
+    if content.startswith(_SIGNATURES):
+        return Refusal(status="truncated", reason="the file ends early or its header is broken")
+    if content[4:8] == b"ftyp":
+        reason = "a HEIC picture or a video; convert it to JPEG"
+        return Refusal(status="not_an_image", reason=reason)
+    if isinstance(error, UnidentifiedImageError):
+        return Refusal(status="not_an_image", reason="no image format recognised")
+    return Refusal(status="unreadable", reason=f"broken header ({type(error).__name__})")
 
 
 def _undecodable(error: Exception) -> Refusal:

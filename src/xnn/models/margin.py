@@ -110,6 +110,20 @@ class MarginHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
         nn.init.xavier_uniform_(self.weight, generator=generator)
 
+    @torch.no_grad()
+    def imprint(self, embeddings: Float[Tensor, "b e"], labels: Int64[Tensor, " b"]) -> None:
+        """Set each class weight to the mean direction of its embeddings, of length 1.
+
+        Training then starts from what the tail knows already, instead of pulling it towards random
+        directions first. A class without a record keeps its weight.
+
+        Source: Qi et al., Low-shot learning with imprinted weights, arXiv:1712.07136.
+        """
+        sums = torch.zeros_like(self.weight)
+        sums.index_add_(0, labels, functional.normalize(embeddings).to(sums.dtype))
+        present = sums.norm(dim=1) > 0
+        self.weight[present] = functional.normalize(sums[present])
+
     def cosines(self, embeddings: Float[Tensor, "b e"]) -> Float[Tensor, "b c"]:
         """Return the cosine of every embedding with every class weight, in float32."""
         with torch.autocast(embeddings.device.type, enabled=False):

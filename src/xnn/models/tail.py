@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from xnn.errors import ConfigError, ShapeError
@@ -35,13 +35,14 @@ class TailConfig:
     """Of the blocks; None keeps d, another value puts a linear map in front."""
     heads: int = 8
     mlp_ratio: float = 4.0
-    read_out: ReadOut = "mean"
+    read_out: str = "mean"
     """`mean` of the tokens, a learned `cls` token, or the paper's `index0`: the first token of the
     record, which after the owner's permutation may be any of them."""
     embedding_dim: int | None = None
     """Of the result; None keeps the width, another value puts a linear map behind."""
-    input_norm: Literal["none", "whiten"] = "none"
-    start: Literal["paper", "identity"] = "paper"
+    input_norm: str = "none"
+    """`whiten` sets `Whitening` from training records before the first step; or `none`."""
+    start: str = "paper"
     """`paper`: Xavier-uniform linears. `identity`: as that, but every block begins as the identity,
     so that training starts from the pooled input."""
     token_dropout: float = 0.0
@@ -109,7 +110,7 @@ class TailConfig:
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "read_out": ("mean", "cls", "index0"),
+    "read_out": get_args(ReadOut),
     "input_norm": ("none", "whiten"),
     "start": ("paper", "identity"),
 }
@@ -153,13 +154,16 @@ class Tail(nn.Module):
             for block in blocks:
                 _start_as_identity(block)
 
-    def fit_input_norm(self, records: Iterable[Float32[np.ndarray, "_ n d"]]) -> None:
+    def fit_input_norm(
+        self,
+        records: Iterable[tuple[Float32[np.ndarray, "_ n d"], Int64[np.ndarray, " _"]]],
+    ) -> None:
         """Set the whitening once, from training records, before the first step.
 
         Does nothing when `input_norm` is "none".
 
         Args:
-            records: Batches of training records, never of validation or test.
+            records: Batches of training records and labels, never of validation or test.
         """
         if self.whitening is not None:
             self.whitening.fit(records)
@@ -180,9 +184,9 @@ class Tail(nn.Module):
             tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        tokens = self.norm(tokens)
+        # Pooled before the norm: a norm of each token would forget which ones speak loudest.
         read = tokens.mean(dim=1) if self.config.read_out == "mean" else tokens[:, 0]
-        embedding: Tensor = self.project_out(read)
+        embedding: Tensor = self.project_out(self.norm(read))
         return embedding
 
     def _check(self, features: Tensor) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from xnn.errors import ConfigError
 from xnn.models.margin import MARGINS
@@ -27,8 +27,9 @@ class TrainConfig:
     """Passes over the training records, at least 1."""
     batch_size: int
     """Records per optimizer step, over all processes together."""
-    optimizer: Literal["sgd", "adamw"]
-    schedule: Literal["paper", "smooth"]
+    optimizer: str
+    """`sgd` or `adamw`."""
+    schedule: str
     """`paper_lr`, stepped per epoch, or `smooth_lr`, stepped per step."""
     lr: float
     """Peak learning rate."""
@@ -45,6 +46,8 @@ class TrainConfig:
     head_scale: float | None = None
     """None takes the published value, as for the margin."""
     head_margin: float | None = None
+    imprint_head: bool = False
+    """Begin with class weights at the mean embedding of each class; see `MarginHead.imprint`."""
     max_grad_norm: float | None = None
     """Clip the gradient to this length; None never clips."""
     ema_decay: float = 0.0
@@ -57,9 +60,10 @@ class TrainConfig:
     log_every_steps: int = 10
     seed: int = 0
     """Of initial weights, order of records and noise; never of a key."""
-    precision: Precision = "auto"
-    """`auto` is bf16-mixed on a GPU that has it and float32 elsewhere."""
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: str = "auto"
+    """`auto`, `32-true` or `bf16-mixed`; `auto` is bf16-mixed on a GPU that has it, else 32-true."""
+    accelerator: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
     devices: int = 1
     """Processes; the batch is divided over them."""
 
@@ -78,7 +82,7 @@ class TrainConfig:
         _require(self, "head", lambda v: v in MARGINS, f"use one of {', '.join(MARGINS)}")
         _one_of(self, "optimizer", ("sgd", "adamw"))
         _one_of(self, "schedule", ("paper", "smooth"))
-        _one_of(self, "precision", ("auto", "32-true", "bf16-mixed"))
+        _one_of(self, "precision", get_args(Precision))
         _one_of(self, "accelerator", ("auto", "cpu", "cuda"))
         if self.schedule == "smooth":
             _require(self, "warmup_epochs", lambda v: v < self.epochs, "use fewer than epochs")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import disk_errors
@@ -20,7 +20,7 @@ from xnn.training.config import OPERATIONAL, TrainConfig
 from xnn.training.run import CHECKPOINTS, OnEvent, TailAndHead, TrainingRun
 from xnn.training.source import RecordSource
 from xnn.training.state import Best, EpochRecord
-from xnn.training.validate import check_validation
+from xnn.training.validate import check_validation, embed
 
 _WHITENING_NUMBERS = 64_000_000
 """Values read to measure the whitening: enough for a covariance, little beside a machine."""
@@ -112,6 +112,9 @@ def fit(
         checkpoint = load_checkpoint(checkpoints, settings=settings) if started else None
         if checkpoint is None:
             tail.fit_input_norm(_sample(source_train, config.seed))
+            if config.imprint_head:
+                embeddings = torch.from_numpy(embed(tail, source_train))
+                head.imprint(embeddings, torch.from_numpy(source_train.labels))
         model = TailAndHead(tail, head)
         run = TrainingRun(source_train, source_val, model, config, run_dir, settings)
         if checkpoint is not None:
@@ -169,9 +172,12 @@ def _settings(
     }
 
 
-def _sample(source: RecordSource, seed: int) -> Iterator[Float32[np.ndarray, "_ n d"]]:
+def _sample(
+    source: RecordSource, seed: int
+) -> Iterator[tuple[Float32[np.ndarray, "_ n d"], Int64[np.ndarray, " _"]]]:
     """Read training records at random, without repeating one, in chunks."""
     num = min(len(source), max(1, _WHITENING_NUMBERS // (source.shape.n * source.shape.d)))
     chosen = np.sort(np.random.default_rng((seed, len(source))).permutation(len(source))[:num])
     for start in range(0, num, _CHUNK):
-        yield source.read(chosen[start : start + _CHUNK])
+        part = chosen[start : start + _CHUNK]
+        yield source.read(part), source.labels[part]

@@ -41,6 +41,7 @@ def adamw(**changes: Any) -> TrainConfig:
         warmup_epochs=2,
         weight_decay=0.05,
         max_grad_norm=5.0,
+        imprint_head=True,
     )
     return dataclasses.replace(config, **changes)
 

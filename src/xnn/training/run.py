@@ -318,15 +318,14 @@ class TrainingRun:
 
 def launch(config: TrainConfig) -> lightning_fabric.Fabric:
     """Start Fabric, and with several devices the other processes, as the configuration says."""
-    precision = config.precision
-    if precision == "auto":
-        on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
-        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    has_bf16 = on_gpu and torch.cuda.is_bf16_supported()
+    wants_bf16 = config.precision == "bf16-mixed" or (config.precision == "auto" and has_bf16)
     fabric = lightning_fabric.Fabric(
         accelerator=config.accelerator,
         devices=config.devices,
         strategy="ddp" if config.devices > 1 else "auto",
-        precision=precision,
+        precision="bf16-mixed" if wants_bf16 else "32-true",
     )
     fabric.launch()
     return fabric

@@ -1,6 +1,6 @@
 """What the trainer sees of a data set: records by index, and their labels."""
 
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -9,6 +9,7 @@ from xnn.errors import InsufficientDataError, ShapeError
 from xnn.types import TokenShape
 
 
+@runtime_checkable
 class RecordSource(Protocol):
     """Records in a fixed order, each n tokens of width d with a label.
 

@@ -64,8 +64,9 @@ def picture(x: np.ndarray, y: np.ndarray, scale: float) -> np.ndarray:
     return 127.5 + 100 * np.stack(waves, axis=-1)
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 1.4, 2.5, 6.0])
-@pytest.mark.parametrize("angle", [0.0, 0.5, -2.0])
+@pytest.mark.parametrize(
+    ("scale", "angle"), [(0.5, 0.5), (1.0, 0.0), (1.0, -2.0), (1.4, 0.5), (2.5, -2.0), (4.0, 0.5)]
+)
 def test_align_shows_the_picture_at_the_right_place(scale: float, angle: float) -> None:
     back = motion(angle, scale, 0, 0)  # from the crop to the photograph
     back[:, 2] = 60 * 3 * scale - back[:, :2] @ [56, 56]

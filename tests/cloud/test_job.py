@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from xnn.cloud.bundle import load_bundle
-from xnn.cloud.job import default_tail, largest_heads, run_job
+from xnn.cloud.job import run_job
 from xnn.errors import (
     ConfigError,
     CorruptError,
@@ -19,7 +19,7 @@ from xnn.errors import (
     ResumeError,
 )
 from xnn.shards import ShardSet
-from xnn.training.presets import tiny
+from xnn.training.presets import adamw_tail, heads_for, tiny
 from xnn.training.validate import validate
 
 CONFIG = tiny(accelerator="cpu", epochs=2)
@@ -103,7 +103,7 @@ def test_other_shards_are_refused_at_resumption(
 
 def test_shards_that_cannot_be_used(toy_shards: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the tail is for records of 4x16"):
-        run_job(toy_shards, tmp_path / "run", CONFIG, default_tail(4, 16))
+        run_job(toy_shards, tmp_path / "run", CONFIG, adamw_tail(4, 16))
     manifest = json.loads((toy_shards / "manifest.json").read_text())
     alone = {**manifest, "num_classes": {"train": 1, "val": 3}}
     (toy_shards / "manifest.json").write_text(json.dumps(alone))
@@ -117,4 +117,4 @@ def test_shards_that_cannot_be_used(toy_shards: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "heads"), [(768, 12), (384, 12), (256, 8), (128, 4), (8, 1)])
 def test_heads_divide_the_width(width: int, heads: int) -> None:
-    assert largest_heads(width) == heads
+    assert heads_for(width) == heads

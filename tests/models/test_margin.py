@@ -99,3 +99,12 @@ def test_bad_settings_are_refused(settings: dict, words: str) -> None:
 def test_one_class_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 2 subjects"):
         MarginHead(8, 1)
+
+
+def test_imprinted_weights_are_the_mean_directions() -> None:
+    head = MarginHead(2, 3)
+    kept = head.weight[2].clone()
+    head.imprint(torch.tensor([[2.0, 0.0], [0.0, 5.0], [0.0, 1.0]]), torch.tensor([0, 0, 1]))
+    diagonal = math.sqrt(0.5)
+    expected = torch.tensor([[diagonal, diagonal], [0.0, 1.0], kept.tolist()])
+    torch.testing.assert_close(head.weight.detach(), expected)

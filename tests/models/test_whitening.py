@@ -17,8 +17,10 @@ def records(num: int = 60, n: int = 5, d: int = 4, seed: int = 0) -> tuple[np.nd
     return tokens.astype(np.float32), labels
 
 
-def whitened(tokens: np.ndarray, labels: np.ndarray, *, chunk: int = 17) -> np.ndarray:
-    whitening = Whitening(tokens.shape[2])
+def whitened(
+    tokens: np.ndarray, labels: np.ndarray, *, chunk: int = 17, shrinkage: float = 0.0
+) -> np.ndarray:
+    whitening = Whitening(tokens.shape[2], shrinkage=shrinkage)
     starts = range(0, len(tokens), chunk)
     whitening.fit((tokens[s : s + chunk], labels[s : s + chunk]) for s in starts)
     return whitening(torch.from_numpy(tokens)).numpy()
@@ -54,9 +56,15 @@ def test_the_blend_against_loops() -> None:
     np.testing.assert_allclose(inverse @ blended @ inverse, np.eye(d), atol=1e-9)
 
 
+def test_shrinkage_adds_the_same_to_every_direction() -> None:
+    moments = Moments(mean=np.zeros(2), tokens=np.diag([4.0, 1.0]), within=np.diag([1.0, 2.0]))
+    added = blend(moments, shrinkage=0.2) - blend(moments, shrinkage=0.0)
+    np.testing.assert_allclose(added, 0.5 * np.eye(2))  # a fifth of the mean variance 2.5
+
+
 def test_without_repeats_of_a_class_only_the_tokens_count() -> None:
     moments = Moments(mean=np.zeros(2), tokens=np.diag([4.0, 1.0]), within=np.zeros((2, 2)))
-    np.testing.assert_allclose(blend(moments), np.diag([4.0, 1.0]), atol=1e-4)
+    np.testing.assert_allclose(blend(moments, shrinkage=0.0), np.diag([4.0, 1.0]), atol=1e-4)
     tokens, _ = records(num=50)
     rows = whitened(tokens, np.arange(50)).reshape(-1, 4)
     np.testing.assert_allclose(np.cov(rows.T, bias=True), np.eye(4), atol=0.05)
@@ -65,7 +73,7 @@ def test_without_repeats_of_a_class_only_the_tokens_count() -> None:
 def test_a_dead_channel_does_no_harm() -> None:
     tokens, labels = records()
     tokens[:, :, 2] = 0
-    out = whitened(tokens, labels)
+    out = whitened(tokens, labels, shrinkage=0.1)
     assert np.isfinite(out).all()
     assert np.abs(out).max() < 20
 

@@ -4,7 +4,7 @@ import pytest
 
 from xnn.errors import ConfigError
 from xnn.training.config import OPERATIONAL
-from xnn.training.presets import PRESETS, adamw, paper
+from xnn.training.presets import PRESETS, TAIL_PRESETS, adamw, paper
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from xnn.training.presets import PRESETS, adamw, paper
         ({"optimizer": "lion"}, "use one of sgd, adamw"),
         ({"precision": "fp8"}, "use one of auto"),
         ({"patience": 0}, "use None or above 0"),
-        ({"warmup_epochs": 40}, "use fewer than epochs"),
+        ({"warmup_epochs": 10}, "use fewer than epochs"),
         ({"devices": 3}, "does not divide over devices=3"),
     ],
 )
@@ -33,6 +33,17 @@ def test_bad_settings_are_refused(changes: dict, words: str) -> None:
 def test_every_preset_is_valid_and_takes_changes() -> None:
     for make in PRESETS.values():
         assert make(seed=5).seed == 5
+
+
+def test_one_epoch_leaves_no_room_for_a_warm_up() -> None:
+    assert adamw(epochs=1).warmup_epochs == 0
+
+
+def test_every_preset_has_its_tail() -> None:
+    assert TAIL_PRESETS.keys() == PRESETS.keys()
+    for make in TAIL_PRESETS.values():
+        assert make(16, 256, read_out="index0").output_dim == 256
+    assert TAIL_PRESETS["paper"](197, 768).tail_depth == 6
 
 
 def test_the_paper_preset_is_the_papers() -> None:

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from xnn.cli.output import emit, stderr, warn
-from xnn.cloud.job import JobResult, default_tail, run_job
+from xnn.cloud.job import JobResult, run_job
 from xnn.models.tail import ReadOut
 from xnn.shards import Manifest
-from xnn.training.presets import PRESETS
+from xnn.training.presets import PRESETS, TAIL_PRESETS
 from xnn.training.run import TrainEvent
 
 _ROWS_SHOWN = 8
@@ -84,7 +84,7 @@ def train(
     if not manifest.num_records("val"):
         warn("the shards hold no validation records: the last weights are kept, not the best")
     shape: dict[str, Any] = {"tail_depth": tail_depth, "read_out": read_out}
-    tail_config = default_tail(
+    tail_config = TAIL_PRESETS[preset](
         manifest.n, manifest.d, **{k: v for k, v in shape.items() if v is not None}
     )
     with TrainingView() as view:

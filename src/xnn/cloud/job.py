@@ -27,6 +27,7 @@ from xnn.shards import Manifest, ShardSet
 from xnn.training.checkpoint import has_checkpoint
 from xnn.training.config import TrainConfig
 from xnn.training.loop import FitResult, fit, new_tail_and_head
+from xnn.training.presets import adamw_tail
 from xnn.training.run import CHECKPOINTS, OnEvent
 
 BUNDLE_DIR = "bundle"
@@ -107,21 +108,8 @@ def run_job(
 
 
 def default_tail(n: int, d: int, **changes: Any) -> TailConfig:
-    """Return the tail that the adamw preset was tuned with, for records of this shape."""
-    settings: dict[str, Any] = {
-        "n": n,
-        "d": d,
-        "heads": largest_heads(d),
-        "input_norm": "whiten",
-        **changes,
-    }
-    return TailConfig(**settings)
-
-
-def largest_heads(width: int) -> int:
-    """Return the number of heads, at most 12, that divides the width and keeps heads 32 wide."""
-    fitting = [h for h in range(1, 13) if width % h == 0 and width // h >= 32]
-    return max(fitting, default=1)
+    """Return the tail that goes with the default preset, for records of this shape."""
+    return adamw_tail(n, d, **changes)
 
 
 def _open_run_folder(out: Path, *, resume: bool) -> None:

@@ -13,7 +13,7 @@ from xnn.errors import InsufficientDataError
 
 _FLOOR = 1e-5
 """Share of the mean variance added to every direction before k is worked out."""
-_SHRINKAGE = 0.1
+SHRINKAGE = 0.1
 """Share of the mean variance added to the blend. Frozen extractors' own directions mean something:
 on CelebA behind dlib this gives a point of rank-1, plain and under a Gaussian key alike."""
 
@@ -36,8 +36,9 @@ class Whitening(nn.Module):
     matrix: Tensor
     fitted: Tensor
 
-    def __init__(self, d: int) -> None:
+    def __init__(self, d: int, *, shrinkage: float = SHRINKAGE) -> None:
         super().__init__()
+        self._shrinkage = shrinkage
         self.register_buffer("mean", torch.zeros(d))
         self.register_buffer("matrix", torch.eye(d))
         self.register_buffer("fitted", torch.tensor(False))
@@ -55,8 +56,9 @@ class Whitening(nn.Module):
             InsufficientDataError: Fewer than two tokens, or tokens that are all alike.
         """
         moments = _measure(records)
+        covariance = blend(moments, shrinkage=self._shrinkage)
         self.mean.copy_(torch.from_numpy(moments.mean))
-        self.matrix.copy_(torch.from_numpy(inverse_square_root(blend(moments))))
+        self.matrix.copy_(torch.from_numpy(inverse_square_root(covariance)))
         self.fitted.fill_(True)
 
     def forward(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
@@ -76,7 +78,7 @@ class Moments:
     """Covariance of the mean token of a record round the mean of its class."""
 
 
-def blend(moments: Moments) -> Float64[np.ndarray, "d d"]:
+def blend(moments: Moments, *, shrinkage: float) -> Float64[np.ndarray, "d d"]:
     """Return T + k W, shrunk, with k such that W weighs as much as T in the whitened space.
 
     k = d / trace(T^-1 W) is the same whatever invertible matrix the tokens went through.
@@ -86,7 +88,7 @@ def blend(moments: Moments) -> Float64[np.ndarray, "d d"]:
     tokens = moments.tokens + _FLOOR * spread
     share = np.trace(np.linalg.solve(tokens, moments.within)) / d
     blended = tokens + moments.within / share if share > _FLOOR else tokens
-    return blended + _SHRINKAGE * spread
+    return blended + shrinkage * spread
 
 
 def inverse_square_root(covariance: Float64[np.ndarray, "d d"]) -> Float64[np.ndarray, "d d"]:

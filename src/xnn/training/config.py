@@ -61,7 +61,7 @@ class TrainConfig:
     seed: int = 0
     """Of initial weights, order of records and noise; never of a key."""
     precision: str = "auto"
-    """`auto`, `32-true` or `bf16-mixed`; `auto` is bf16-mixed on a GPU that has it, else 32-true."""
+    """`auto`, `32-true` or `bf16-mixed`; `auto` takes bf16 on a GPU that has it."""
     accelerator: str = "auto"
     """`auto`, `cpu` or `cuda`."""
     devices: int = 1

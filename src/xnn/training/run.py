@@ -126,6 +126,10 @@ class TrainingRun:
         record = (
             RunRecord(self.run_dir, past=progress.history, step=progress.step) if main else None
         )
+        if progress.step == 0 and self.config.imprint_head and self.source_val is not None:
+            # The start knows something already: training has to beat it.
+            start = self._scores_from_main(self.model.tail, self.source_val)
+            self._keep_if_best(self.model.tail, start)
         try:
             self._steps(record, on_event if main else None)
         finally:
@@ -215,6 +219,10 @@ class TrainingRun:
         tail = self.average or self.model.tail
         self._refuse_broken_weights()
         scores = self._scores_from_main(tail, self.source_val)
+        self._keep_if_best(tail, scores)
+        return scores
+
+    def _keep_if_best(self, tail: Tail, scores: ValidationScores) -> None:
         progress = self.progress
         if scores.better_than(None if progress.best is None else progress.best.scores):
             progress.best = Best(step=progress.step, scores=scores)
@@ -224,7 +232,6 @@ class TrainingRun:
             progress.validations_since_best = 0
         else:
             progress.validations_since_best += 1
-        return scores
 
     def _scores_from_main(self, tail: Tail, source: RecordSource) -> ValidationScores:
         main = self.fabric.is_global_zero

@@ -33,6 +33,7 @@ class Best:
     """The best validation so far."""
 
     step: int
+    """0 where training never beat an imprinted start."""
     scores: ValidationScores
 
 

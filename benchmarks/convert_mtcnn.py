@@ -1,4 +1,4 @@
-"""Make src/xnn/faces/weights/mtcnn.safetensors from the three files of facenet-pytorch 2.6.0.
+"""Make faces/detection/weights/mtcnn.safetensors from the files of facenet-pytorch 2.6.0.
 
     python benchmarks/convert_mtcnn.py ../shared/weights/mtcnn
 
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from xnn.faces.mtcnn import WEIGHTS_PATH, Mtcnn
+from xnn.faces.detection.mtcnn import WEIGHTS_PATH, Mtcnn
 from xnn.files import sha256_of_file
 
 # Their layer -> ours; the number is the position in `body`.

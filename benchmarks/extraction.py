@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xnn.extractors.catalog import load_extractor
+from xnn.extractors.interface import Extractor, Precision
 from xnn.faces.crop import read_crops
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.files import write_json
-from xnn.models.catalog import load_extractor
-from xnn.models.extractor import Extractor, Precision
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 RATIO_TARGET = 2.0

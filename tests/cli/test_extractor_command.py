@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from xnn.cli import extractor
 from xnn.errors import ConfigError, CorruptError, MissingExtraError
-from xnn.models.dlib_resnet import WEIGHTS_SHA256, DlibExtractor
+from xnn.extractors.dlib_resnet import WEIGHTS_SHA256, DlibExtractor
 
 RUNNER = CliRunner()
 

@@ -18,7 +18,7 @@ from xnn.errors import FacesError, OutputExistsError, ResumeError, StorageError
 from xnn.faces.batch import AlignSettings, align_folder
 from xnn.faces.crop import read_crops
 from xnn.faces.dataset import load_faces
-from xnn.faces.detector import DetectionSettings
+from xnn.faces.detection.detector import DetectionSettings
 from xnn.faces.places import list_photographs, plan_crops
 from xnn.faces.report import JOURNAL_NAME, REPORT_NAME, TABLE_NAME
 

@@ -11,10 +11,16 @@ from PIL import Image
 from torch.nn import functional
 
 from xnn.errors import ConfigError, CorruptError
-from xnn.faces import mtcnn
+from xnn.faces.detection import mtcnn
 from xnn.faces.align import TEMPLATE, align
-from xnn.faces.area import AreaSampler
-from xnn.faces.detector import DetectionSettings, FaceDetector, Faces, most_prominent, suppress
+from xnn.faces.detection.area import AreaSampler
+from xnn.faces.detection.detector import (
+    DetectionSettings,
+    FaceDetector,
+    Faces,
+    most_prominent,
+    suppress,
+)
 from xnn.faces.photograph import read_photograph
 
 NOISE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)

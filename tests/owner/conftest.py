@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from xnn.extractors.catalog import load_extractor
+from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.splits import SplitSettings, split_faces
-from xnn.models.catalog import load_extractor
-from xnn.models.extractor import Extractor
 from xnn.schemes import find_scheme
 from xnn.secret import KeyFile, KeyScope, SecretKey
 

@@ -18,10 +18,10 @@ from xnn.errors import (
     OutputExistsError,
     ResumeError,
 )
+from xnn.extractors.catalog import load_extractor
+from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crops
 from xnn.faces.dataset import FaceSet, load_faces, save_manifest
-from xnn.models.catalog import load_extractor
-from xnn.models.extractor import Extractor
 from xnn.owner.build import build_shards
 from xnn.owner.plan import BuildSettings
 from xnn.owner.rekey import rekey_shards
@@ -98,7 +98,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from xnn.faces.dataset import load_faces
-from xnn.models.catalog import load_extractor
+from xnn.extractors.catalog import load_extractor
 from xnn.owner.build import build_shards
 from xnn.owner.plan import BuildSettings
 from xnn.secret import KeyFile

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
+from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, Sample
-from xnn.models.extractor import Extractor
 from xnn.owner.build import read_batches
 from xnn.owner.plan import Item
 

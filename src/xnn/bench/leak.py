@@ -17,13 +17,13 @@ from xnn.attacks.observation import Observation
 from xnn.bench.cells import CellStore
 from xnn.bench.features import FeatureTable
 from xnn.bench.utility import Report, as_stored
-from xnn.cloud.job import default_tail
 from xnn.errors import ConfigError, FacesError
+from xnn.extractors.card import ExtractorCard
 from xnn.faces.dataset import FaceSet
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import Measured, evaluate_scores, pooled_rows
 from xnn.metrics.identification import gallery_and_probes
-from xnn.models.card import ExtractorCard
+from xnn.models.tail import TailConfig
 from xnn.owner.evaluate import number_subjects
 from xnn.schemes import KeyStream, find_scheme
 from xnn.training.config import TrainConfig
@@ -41,7 +41,7 @@ class LeakSettings:
     schemes: tuple[str, ...] = ("paper",)
     seeds: int = 3
     train: TrainConfig
-    tail: dict[str, Any]
+    tail: TailConfig
     split: SplitSettings
     """Of the victim's set; the subjects of `test_by_person` are the suspects."""
     knowledge: str = "K2: public faces of another collection, no pairs, public extractor"
@@ -143,11 +143,7 @@ def _attack_cell(
     observation, probe_labels, gallery_labels = _observe(
         victim, public, card, settings, scheme, seed
     )
-    attack = ExpectationRecognition(
-        ExpectationSettings(
-            train=settings.train, tail=default_tail(card.n, card.d, **settings.tail)
-        )
-    )
+    attack = ExpectationRecognition(ExpectationSettings(train=settings.train, tail=settings.tail))
     with tempfile.TemporaryDirectory(prefix="xnn-leak-") as folder:
         result = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
     judged = evaluate_scores(
@@ -208,6 +204,6 @@ def _facts(
         "scheme_version": find_scheme(scheme).card.version,
         "seed": seed,
         "train": asdict(settings.train),
-        "tail": settings.tail,
+        "tail": settings.tail.to_dict(),
         "split": asdict(settings.split),
     }

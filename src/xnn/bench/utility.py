@@ -17,12 +17,11 @@ from jaxtyping import Float32
 
 from xnn.bench.cells import CellStore
 from xnn.bench.features import EmbeddingTable, FeatureTable
-from xnn.cloud.job import default_tail
 from xnn.errors import ConfigError
+from xnn.extractors.card import ExtractorCard
 from xnn.faces.dataset import FaceSet, Sample
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import Measured, evaluate_embeddings, pooled_rows
-from xnn.models.card import ExtractorCard
 from xnn.models.tail import TailConfig
 from xnn.owner.evaluate import PROTOCOLS, number_subjects
 from xnn.schemes import KeyStream, Obfuscator, find_scheme
@@ -45,8 +44,7 @@ class UtilitySettings:
     schemes: tuple[str, ...] = ("plain", "paper")
     seeds: int = 3
     train: TrainConfig
-    tail: dict[str, Any]
-    """Changes to `default_tail`."""
+    tail: TailConfig
     split: SplitSettings
     record_type: RecordType = "float16"
     mirror: bool = True
@@ -130,8 +128,7 @@ def _measure_cell(
     )
     val_source = ArraySource(records(val), number_subjects(val.samples))
     config = replace(settings.train, seed=seed)
-    tail_config: TailConfig = default_tail(card.n, card.d, **settings.tail)
-    tail, head = new_tail_and_head(tail_config, source.num_classes, config)
+    tail, head = new_tail_and_head(settings.tail, source.num_classes, config)
     with tempfile.TemporaryDirectory(prefix="xnn-bench-") as folder:
         result = fit(source, val_source, tail, head, config, Path(folder) / "run")
 
@@ -184,7 +181,7 @@ def _facts(
         "scheme_version": find_scheme(scheme).card.version,
         "seed": seed,
         "train": asdict(settings.train),
-        "tail": settings.tail,
+        "tail": settings.tail.to_dict(),
         "split": asdict(settings.split),
         "record_type": settings.record_type,
         "mirror": settings.mirror,

@@ -9,10 +9,10 @@ import typer
 from xnn.cli.output import emit, progress
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.cloud.bundle import load_bundle
+from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces
 from xnn.faces.pairs import load_pairs
 from xnn.metrics.evaluation import pooled_rows
-from xnn.models.recall import recall_extractor
 from xnn.owner.evaluate import evaluate_tail
 from xnn.secret import KeyFile
 

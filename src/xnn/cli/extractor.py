@@ -11,8 +11,8 @@ import typer
 
 from xnn.cli.output import emit, stderr
 from xnn.errors import ConfigError, MissingExtraError, XnnError
-from xnn.models import image_focus
-from xnn.models.catalog import EXTRACTORS, load_extractor
+from xnn.extractors import image_focus
+from xnn.extractors.catalog import EXTRACTORS, load_extractor
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Frozen networks that turn crops into tokens."

@@ -33,7 +33,7 @@ def align_command(
     """
     # Imported here: torch takes seconds, and the other commands do without.
     from xnn.faces.batch import AlignSettings, align_folder
-    from xnn.faces.detector import DetectionSettings
+    from xnn.faces.detection.detector import DetectionSettings
     from xnn.faces.places import list_photographs
     from xnn.faces.report import REPORT_NAME
 

@@ -47,7 +47,7 @@ def new(
 ) -> None:
     """Make a key: 256 bits from the operating system, sealed in a new file of mode 0600."""
     # Imported here: torch takes seconds, and the other commands do without.
-    from xnn.models.catalog import load_extractor
+    from xnn.extractors.catalog import load_extractor
     from xnn.schemes import find_scheme
 
     card = load_extractor(

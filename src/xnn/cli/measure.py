@@ -17,14 +17,15 @@ from xnn.bench.leak import LeakSettings, Party, measure_leak
 from xnn.bench.utility import UtilitySettings, measure_utility
 from xnn.cli.output import emit, progress, stderr
 from xnn.errors import ConfigError
+from xnn.extractors.catalog import load_extractor
+from xnn.extractors.dlib_resnet import DlibRecogniser
+from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.splits import SplitSettings
 from xnn.files import write_json
-from xnn.models.catalog import load_extractor
-from xnn.models.dlib_resnet import DlibRecogniser
-from xnn.models.extractor import Extractor
+from xnn.models.tail import TailConfig
 from xnn.shards.records import check_record_type
-from xnn.training.presets import PRESETS
+from xnn.training.presets import PRESETS, TAIL_PRESETS
 
 bench = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure what a scheme costs.")
 attack = typer.Typer(
@@ -74,7 +75,7 @@ def utility(
         schemes=_names(schemes),
         seeds=seeds,
         train=_recipe(preset, epochs),
-        tail=_tail(tail_depth),
+        tail=_tail(preset, loaded, tail_depth),
         split=SplitSettings(),
         record_type=check_record_type(record_type),
         mirror=mirror,
@@ -129,7 +130,7 @@ def run(
         schemes=_names(schemes),
         seeds=seeds,
         train=_recipe(preset, epochs),
-        tail=_tail(tail_depth),
+        tail=_tail(preset, loaded, tail_depth),
         split=SplitSettings(val_subjects=0),
         knowledge=knowledge,
     )
@@ -148,8 +149,9 @@ def _recipe(preset: str, epochs: int | None) -> Any:
     return PRESETS[preset](**({} if epochs is None else {"epochs": epochs}))
 
 
-def _tail(tail_depth: int | None) -> dict[str, Any]:
-    return {} if tail_depth is None else {"tail_depth": tail_depth}
+def _tail(preset: str, extractor: Extractor, tail_depth: int | None) -> TailConfig:
+    changes = {} if tail_depth is None else {"tail_depth": tail_depth}
+    return TAIL_PRESETS[preset](extractor.card.n, extractor.card.d, **changes)
 
 
 def _some(faces: FaceSet, max_subjects: int | None) -> FaceSet:

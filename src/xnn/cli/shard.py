@@ -7,11 +7,11 @@ import typer
 
 from xnn.cli.output import emit, progress, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
+from xnn.extractors.interface import Precision
+from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.duplicates import crosses_subjects, find_duplicates
 from xnn.faces.splits import SplitSettings, split_faces
-from xnn.models.extractor import Precision
-from xnn.models.recall import recall_extractor
 from xnn.owner.build import build_shards
 from xnn.owner.plan import BuildSettings
 from xnn.owner.rekey import rekey_shards

@@ -11,11 +11,11 @@ import numpy as np
 
 from xnn.cloud.bundle import Bundle, load_bundle
 from xnn.errors import XnnError
+from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, save_manifest
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.files import disk_errors, write_atomically
 from xnn.metrics.evaluation import Evaluation
-from xnn.models.extractor import Extractor
 from xnn.owner.build import build_shards
 from xnn.owner.evaluate import evaluate_tail
 from xnn.owner.plan import BuildSettings

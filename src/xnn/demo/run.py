@@ -14,14 +14,14 @@ from xnn.demo.orl import find_orl
 from xnn.demo.parties import Cloud, Owner
 from xnn.demo.results import SCHEMES, collect_results
 from xnn.errors import InsufficientDataError
+from xnn.extractors.catalog import load_extractor
 from xnn.faces.batch import AlignSettings, align_folder
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.splits import SplitSettings
 from xnn.files import disk_errors, write_json
 from xnn.metrics.evaluation import Evaluation
-from xnn.models.catalog import load_extractor
 from xnn.report import write_demo_report
-from xnn.training.presets import adamw
+from xnn.training.presets import adamw, adamw_tail
 
 NUM_PUBLIC_SUBJECTS = 12
 """Subjects of the set that play other people, whose faces the attacker owns."""
@@ -136,7 +136,7 @@ def _attack(
         schemes=("paper",),
         seeds=seeds,
         train=adamw(**({} if epochs is None else {"epochs": epochs})),
-        tail={},
+        tail=adamw_tail(owner.extractor.card.n, owner.extractor.card.d),
         split=SplitSettings(),
         knowledge=_KNOWLEDGE,
     )

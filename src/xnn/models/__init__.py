@@ -1,1 +1,1 @@
-"""Networks: frozen extractors on the owner's side, tails that the cloud trains."""
+"""Trainable networks: the tail, its margin head, and the blocks they are made of."""

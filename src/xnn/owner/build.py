@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from xnn.errors import ShapeError
+from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crop
 from xnn.faces.dataset import FaceSet
-from xnn.models.extractor import Extractor
 from xnn.owner.plan import BuildPlan, BuildSettings, Item, ShardPlan, labels_of, plan_build
 from xnn.owner.subject_map import save_subject_map
 from xnn.schemes import KeyStream, Obfuscator, find_scheme

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float32, Int64
 
 from xnn.errors import InsufficientDataError
+from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, Sample, Split
 from xnn.faces.pairs import Pair
 from xnn.metrics.evaluation import Evaluation, evaluate_embeddings, evaluate_pairs
-from xnn.models.extractor import Extractor
 from xnn.models.tail import Tail
 from xnn.owner.build import obfuscator_for, read_batches
 from xnn.owner.plan import Item

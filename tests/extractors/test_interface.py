@@ -9,9 +9,9 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from xnn.errors import ConfigError, ShapeError
-from xnn.models.card import ExtractorCard
-from xnn.models.extractor import Extractor, Precision, check_crops
-from xnn.models.resample import dlib_chip, similarity
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.interface import Extractor, Precision, check_crops
+from xnn.extractors.resample import dlib_chip, similarity
 
 CARD = ExtractorCard(
     name="centre-pixel",

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xnn.errors import ConfigError, CorruptError, FormatError, StorageError
-from xnn.models.card import ExtractorCard
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.vit_checkpoints import load_front
+from xnn.extractors.vit_extractor import ViTExtractor, vit_b16
 from xnn.models.vit import ViTFront, ViTShape
-from xnn.models.vit_checkpoints import load_front
-from xnn.models.vit_extractor import ViTExtractor, vit_b16
 
 SHAPE = ViTShape(patch_px=16, width=8, heads=2, depth=3, grid=2)
 Tensors = dict[str, Tensor]

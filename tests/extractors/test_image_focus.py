@@ -14,10 +14,10 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 
 from xnn.errors import ConfigError, CorruptError, FormatError, MissingExtraError, StorageError
-from xnn.models import image_focus
-from xnn.models.image_focus import convert_wheel, tensors_of_graph, weights_path
+from xnn.extractors import image_focus
+from xnn.extractors.image_focus import convert_wheel, tensors_of_graph, weights_path
+from xnn.extractors.vit_extractor import vit_s14
 from xnn.models.vit import ViTFront, ViTShape
-from xnn.models.vit_extractor import vit_s14
 
 SHAPE = ViTShape(patch_px=14, width=8, heads=2, depth=2, grid=5, layer_scale=True)
 CROPS = torch.arange(112 * 112 * 3).remainder(251).to(torch.uint8).reshape(1, 112, 112, 3)

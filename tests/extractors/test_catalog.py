@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from xnn.errors import ConfigError, MissingExtraError
-from xnn.models import catalog
-from xnn.models.card import ExtractorCard
-from xnn.models.catalog import EXTRACTORS, load_extractor
+from xnn.extractors import catalog
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.catalog import EXTRACTORS, load_extractor
 
 OWN_MODULE = """
-from xnn.models.card import ExtractorCard
-from xnn.models.extractor import Extractor
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.interface import Extractor
 
 CARD = ExtractorCard(
     name="own_extractor:Thumbnails", weights_sha256="0" * 64, licence="ours", origin="here",

@@ -8,8 +8,8 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from xnn.errors import ConfigError, ShapeError
-from xnn.models.card import ExtractorCard
-from xnn.models.resample import RESAMPLERS
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.resample import RESAMPLERS
 from xnn.types import CROP_SIZE_PX
 
 Precision = Literal["fp32", "bf16"]

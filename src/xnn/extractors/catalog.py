@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from xnn.errors import ConfigError
-from xnn.models.dlib_resnet import DlibExtractor
-from xnn.models.extractor import Extractor, Precision
-from xnn.models.vit_extractor import vit_b16, vit_s14
+from xnn.extractors.dlib_resnet import DlibExtractor
+from xnn.extractors.interface import Extractor, Precision
+from xnn.extractors.vit_extractor import vit_b16, vit_s14
 
 EXTRACTORS: dict[str, Callable[..., Extractor]] = {
     "dlib": DlibExtractor,
@@ -65,7 +65,7 @@ def load_extractor(
     if not isinstance(extractor, Extractor):
         raise ConfigError(
             f"{base!r} made a {type(extractor).__name__}; derive it from "
-            "xnn.models.extractor.Extractor"
+            "xnn.extractors.interface.Extractor"
         )
     return extractor
 

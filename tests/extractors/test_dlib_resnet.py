@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from xnn.errors import ConfigError, CorruptError
-from xnn.models import dlib_resnet
-from xnn.models.dlib_resnet import NUM_BLOCKS, WEIGHTS_PATH, DlibExtractor, DlibRecogniser
-from xnn.models.resample import dlib_chip
+from xnn.extractors import dlib_resnet
+from xnn.extractors.dlib_resnet import NUM_BLOCKS, WEIGHTS_PATH, DlibExtractor, DlibRecogniser
+from xnn.extractors.resample import dlib_chip
 
 
 def random_crops(count: int) -> Tensor:

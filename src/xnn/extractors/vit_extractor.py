@@ -8,13 +8,13 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from xnn.errors import ConfigError, MissingExtraError
+from xnn.extractors import image_focus
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.interface import Extractor, Precision
+from xnn.extractors.vit_checkpoints import load_front
+from xnn.extractors.weight_files import load_strictly, read_weights
 from xnn.files import sha256_of_file
-from xnn.models import image_focus
-from xnn.models.card import ExtractorCard
-from xnn.models.extractor import Extractor, Precision
 from xnn.models.vit import ViTFront, ViTShape
-from xnn.models.vit_checkpoints import load_front
-from xnn.models.weight_files import load_strictly, read_weights
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)

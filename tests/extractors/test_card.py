@@ -7,7 +7,7 @@ import json
 import pytest
 
 from xnn.errors import ConfigError, FormatError
-from xnn.models.card import ExtractorCard
+from xnn.extractors.card import ExtractorCard
 from xnn.types import TokenShape
 
 CARD = ExtractorCard(

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from PIL import Image
 
 from xnn.errors import ConfigError
-from xnn.faces.area import AreaSampler
-from xnn.faces.mtcnn import CELL_PX, LANDMARK_PX, REFINE_PX, STRIDE_PX, load_mtcnn
+from xnn.faces.detection.area import AreaSampler
+from xnn.faces.detection.mtcnn import CELL_PX, LANDMARK_PX, REFINE_PX, STRIDE_PX, load_mtcnn
 
 _PROPOSAL_THRESHOLD = 0.6
 _REFINEMENT_THRESHOLD = 0.7

@@ -40,7 +40,7 @@ class ExtractorCard:
     colour_order: ColourOrder
     """Channel order of the network."""
     resize: str
-    """How a 112 px crop becomes the input: a name in `xnn.models.resample.RESAMPLERS`."""
+    """How a 112 px crop becomes the input: a name in `xnn.extractors.resample.RESAMPLERS`."""
     split_depth: int
     """Blocks kept; the tail takes over after them."""
     class_token: bool

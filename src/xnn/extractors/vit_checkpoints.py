@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from xnn.errors import CorruptError, FormatError
+from xnn.extractors.weight_files import load_strictly, read_tensors
 from xnn.files import disk_errors
 from xnn.models.vit import ViTFront, ViTShape
-from xnn.models.weight_files import load_strictly, read_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

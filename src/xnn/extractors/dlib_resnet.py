@@ -8,10 +8,10 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from xnn.errors import ConfigError
-from xnn.models.card import ExtractorCard
-from xnn.models.extractor import Extractor, Precision
-from xnn.models.resample import DLIB_CHIP_PX
-from xnn.models.weight_files import VENDORED_DIR, load_strictly, read_weights
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.interface import Extractor, Precision
+from xnn.extractors.resample import DLIB_CHIP_PX
+from xnn.extractors.weight_files import VENDORED_DIR, load_strictly, read_weights
 
 WEIGHTS_PATH = VENDORED_DIR / "dlib_resnet_v1.safetensors"
 WEIGHTS_SHA256 = "ec18d7ea2761fb40549d46f2764000e65e9c35d8da37443b3b519b01e06dbe12"

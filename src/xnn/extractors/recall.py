@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from xnn.errors import ConfigError
-from xnn.models.card import ExtractorCard
-from xnn.models.catalog import EXTRACTORS, load_extractor
-from xnn.models.extractor import Extractor, Precision
+from xnn.extractors.card import ExtractorCard
+from xnn.extractors.catalog import EXTRACTORS, load_extractor
+from xnn.extractors.interface import Extractor, Precision
 
 
 def recall_extractor(

@@ -1,0 +1,1 @@
+"""Frozen networks that turn crops into tokens. Run by the owner or a device."""

@@ -1,0 +1,24 @@
+#!/bin/sh
+# All measurements of this project, one after the other; JSON goes to benchmarks/results.
+# FACES names a folder with celeba/ and lfw/ in it (aligned crops, a folder per subject).
+set -eu
+BIN=${1:-.venv/bin}
+FACES=${FACES:-../shared/data}
+RESULTS=benchmarks/results
+if [ ! -d "$FACES/celeba" ] || [ ! -d "$FACES/lfw" ]; then
+  echo "SKIPPED: no celeba/ and lfw/ below $FACES; set FACES to a folder that holds them" >&2
+  exit 0
+fi
+mkdir -p "$RESULTS"
+"$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractors dlib --out "$RESULTS/pipeline.json"
+"$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor dlib --schemes plain,paper --seeds 3 \
+  --out "$RESULTS/utility-celeba-dlib.json"
+for kind in float32 int8; do
+  "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor dlib --schemes paper --seeds 3 \
+    --record-type $kind --out "$RESULTS/utility-celeba-dlib-$kind.json"
+done
+"$BIN/xnn" attack run --victim "$FACES/celeba" --public "$FACES/lfw" --extractor dlib --schemes paper \
+  --seeds 3 --out "$RESULTS/leak-celeba-lfw-dlib.json"
+"$BIN/xnn" extractor fetch vit-s14
+"$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor vit-s14 --schemes plain,paper --seeds 3 \
+  --out "$RESULTS/utility-celeba-vit-s14.json"

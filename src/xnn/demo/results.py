@@ -80,7 +80,10 @@ def collect_results(
         attacks=_attack_rows(leak_rows),
         seconds=dict(seconds),
         versions={name: version(name) for name in ("xnn-face", "torch", "numpy", "pyarrow")},
-        seeds={"splits, training and attack: 0 to": len(evaluations["plain"]) - 1},
+        seeds={
+            "splits, training and attack: first": 0,
+            "splits, training and attack: last": len(evaluations["plain"]) - 1,
+        },
         commands=_COMMANDS,
         machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
         created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),

@@ -10,7 +10,7 @@ from typing import Any
 from xnn.bench.cells import CellStore
 from xnn.bench.features import FeatureTable
 from xnn.bench.leak import LeakSettings, Party, measure_leak
-from xnn.demo.orl import find_orl
+from xnn.demo.orl import find_orl, without_strays
 from xnn.demo.parties import Cloud, Owner
 from xnn.demo.results import SCHEMES, collect_results
 from xnn.errors import InsufficientDataError
@@ -76,7 +76,8 @@ def run_demo(
             (out / name).mkdir(parents=True, exist_ok=True)
     with watch.stage("align the photographs"):
         align_folder(photos or find_orl(), out / "owner" / "crops", AlignSettings())
-        faces, public = _divide_people(load_faces(out / "owner" / "crops"), max_subjects)
+        crops = load_faces(out / "owner" / "crops")
+        faces, public = _divide_people(crops if photos else without_strays(crops), max_subjects)
     extractor = load_extractor("dlib")
     owner, cloud = Owner(folder=out / "owner", extractor=extractor), Cloud(folder=out / "cloud")
 

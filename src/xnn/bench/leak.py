@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from xnn.attacks.expectation_recognition import ExpectationRecognition, ExpectationSettings
+from xnn.attacks.expectation_recognition import (
+    NAME,
+    ExpectationRecognition,
+    ExpectationSettings,
+)
 from xnn.attacks.observation import Observation
 from xnn.bench.cells import CellStore
 from xnn.bench.features import FeatureTable
@@ -108,21 +112,28 @@ def measure_leak(
                 cells.save(facts, *found)
             per_scheme.setdefault(scheme, []).append(found[0])
             seconds[scheme] = seconds.get(scheme, 0.0) + found[1]["wall_s"]
+    facts = {"extractor": card.name, "knowledge": settings.knowledge}
     pooled = {scheme: pooled_rows(seeds) for scheme, seeds in per_scheme.items()}
+    return _with_control(pooled, seconds, facts)
+
+
+def _with_control(
+    pooled: dict[str, list[dict[str, Any]]], seconds: dict[str, float], facts: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Put the same metric of the positive control beside every row."""
     control = {row["metric"]: row for row in pooled[CONTROL_SCHEME]}
     return [
         {
-            "attack": "expectation-recognition",
+            "attack": NAME,
             "scheme": scheme,
-            "extractor": card.name,
-            "knowledge": settings.knowledge,
+            **facts,
             **row,
             "control": control[row["metric"]]["value"],
             "control_ok": control_succeeded(control["rank_1"]),
             "wall_s": round(seconds[scheme], 1),
         }
-        for scheme in schemes
-        for row in pooled[scheme]
+        for scheme, rows in pooled.items()
+        for row in rows
     ]
 
 
@@ -196,7 +207,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "measurement": "leak",
-        "attack": "expectation-recognition",
+        "attack": NAME,
         "victim": [victim.name, len(victim), len(victim.subjects)],
         "public": [public.name, len(public), len(public.subjects)],
         "extractor_digest": card.digest(),

@@ -1,7 +1,7 @@
 """`xnn eval`: the owner tests the tail that came back from the cloud."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -12,7 +12,9 @@ from xnn.cloud.bundle import load_bundle
 from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces
 from xnn.faces.pairs import load_pairs
-from xnn.metrics.evaluation import pooled_rows
+from xnn.files import write_json
+from xnn.metrics.curves import cmc_curve, roc_curve
+from xnn.metrics.evaluation import Evaluation, pooled_rows
 from xnn.owner.evaluate import evaluate_tail
 from xnn.secret import KeyFile
 
@@ -29,6 +31,9 @@ def evaluate(
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Local weights, for extractors that need them.")
+    ] = None,
+    curves: Annotated[
+        Path | None, typer.Option(help="Write CMC and ROC with their bands to this JSON file.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.", min=0)] = 0,
     passphrase_file: PassphraseFile = None,
@@ -54,5 +59,18 @@ def evaluate(
             on_records=advance,
         )
     rows = pooled_rows([[one for result in results for one in result.measured]])
+    if curves:
+        write_json(curves, _curves(results, np.random.default_rng(seed)))
     facts = {"scheme": loaded_bundle.card.scheme, "key_id": loaded_bundle.card.key_id}
     emit(facts | {"rows": rows}, title="Evaluation")
+
+
+def _curves(results: tuple[Evaluation, ...], generator: np.random.Generator) -> dict[str, Any]:
+    curves: dict[str, Any] = {}
+    for result in results:
+        cmc = cmc_curve(result)
+        curves[result.measured[0].protocol] = {
+            "cmc": cmc and cmc.to_dict(),
+            "roc": roc_curve(result, generator).to_dict(),
+        }
+    return curves

@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "xnn.cli.demo:demo",
     "faces": "xnn.cli.faces:app",
     "extractor": "xnn.cli.extractor:app",
+    "scheme": "xnn.cli.scheme:app",
     "key": "xnn.cli.key:app",
     "shard": "xnn.cli.shard:app",
     "train": "xnn.cli.train:train",

@@ -5,38 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
+from xnn.errors import InsufficientDataError
 from xnn.files import disk_errors
+from xnn.metrics.curves import Curve, cmc_curve, roc_curve
 from xnn.metrics.evaluation import Evaluation
-from xnn.metrics.intervals import band
-from xnn.metrics.resampled_verification import bootstrap_verification
 from xnn.report import CurveWithBand, TrainingCurve
 
-_NUM_ROC_POINTS = 25
-_LOWEST_FAR = 1e-3
+
+def cmc_of(scheme: str, evaluation: Evaluation) -> CurveWithBand:
+    """Return a scheme's CMC.
+
+    Raises:
+        InsufficientDataError: The evaluation held no search.
+    """
+    curve = cmc_curve(evaluation)
+    if curve is None:
+        raise InsufficientDataError("a CMC needs a search; the evaluation holds pairs only")
+    return _of(scheme, curve)
 
 
-def cmc_curve(scheme: str, evaluation: Evaluation) -> CurveWithBand:
-    """Return the CMC with its band over subjects."""
-    drawn = band(evaluation.cmc)
-    return CurveWithBand(
-        scheme=scheme,
-        x=np.arange(1, len(drawn.value) + 1, dtype=np.float64),
-        value=drawn.value,
-        low=drawn.low,
-        high=drawn.high,
-    )
-
-
-def roc_curve(scheme: str, evaluation: Evaluation, generator: np.random.Generator) -> CurveWithBand:
-    """Return TAR over the FARs that the pairs resolve, with its band over subjects."""
-    comparisons = evaluation.comparisons
-    lowest = max(_LOWEST_FAR, 1.0 / len(comparisons.non_mated))
-    fars = np.geomspace(lowest * (1 + 1e-9), 1.0, _NUM_ROC_POINTS)
-    resampled = bootstrap_verification(
-        comparisons, fars=fars.tolist(), num_resamples=300, generator=generator
-    )
-    drawn = band(resampled.tar)
-    return CurveWithBand(scheme=scheme, x=fars, value=drawn.value, low=drawn.low, high=drawn.high)
+def roc_of(scheme: str, evaluation: Evaluation) -> CurveWithBand:
+    """Return a scheme's ROC."""
+    return _of(scheme, roc_curve(evaluation, np.random.default_rng(0)))
 
 
 def training_curve(scheme: str, run_dir: Path, chance_loss: float) -> TrainingCurve:
@@ -52,4 +42,11 @@ def training_curve(scheme: str, run_dir: Path, chance_loss: float) -> TrainingCu
         validation_steps=np.array([epoch["step"] for epoch in validated], dtype=np.int64),
         validation_rank_1=np.array([epoch["val_rank_1"] for epoch in validated]),
         chance_loss=chance_loss,
+    )
+
+
+def _of(scheme: str, curve: Curve) -> CurveWithBand:
+    drawn = curve.band
+    return CurveWithBand(
+        scheme=scheme, x=curve.x, value=drawn.value, low=drawn.low, high=drawn.high
     )

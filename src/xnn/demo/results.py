@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xnn.demo.curves import cmc_curve, roc_curve, training_curve
+from xnn.demo.curves import cmc_of, roc_of, training_curve
 from xnn.demo.orl import CREDIT
 from xnn.demo.parties import Cloud, Owner
 from xnn.faces.crop import read_crops
@@ -74,8 +74,8 @@ def collect_results(
             training_curve(scheme, cloud.folder / f"run-{scheme}-0", chance_loss(num_classes))
             for scheme in SCHEMES
         ),
-        cmc=tuple(cmc_curve(scheme, first[scheme]) for scheme in SCHEMES),
-        roc=tuple(roc_curve(scheme, first[scheme], np.random.default_rng(0)) for scheme in SCHEMES),
+        cmc=tuple(cmc_of(scheme, first[scheme]) for scheme in SCHEMES),
+        roc=tuple(roc_of(scheme, first[scheme]) for scheme in SCHEMES),
         utility=_utility_rows(evaluations),
         attacks=_attack_rows(leak_rows),
         seconds=dict(seconds),

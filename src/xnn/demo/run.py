@@ -83,16 +83,8 @@ def run_demo(
 
     evaluations: dict[str, list[tuple[Evaluation, ...]]] = {scheme: [] for scheme in SCHEMES}
     for seed in range(seeds):
-        divided = owner.divide(faces, seed)
         for scheme in SCHEMES:
-            keyfile = owner.key(scheme, seed)
-            shards, run = (cloud.folder / f"{kind}-{scheme}-{seed}" for kind in ("shards", "run"))
-            with watch.stage(f"owner: build the shards ({scheme})"):
-                owner.build(divided, keyfile, shards)
-            with watch.stage(f"cloud: train the tail, in a process of its own ({scheme})"):
-                bundle = cloud.train(shards, run, seed=seed)
-            with watch.stage(f"owner: evaluate the tail ({scheme})"):
-                evaluations[scheme].append(owner.test(bundle, divided, keyfile))
+            evaluations[scheme].append(_train_and_test(owner, cloud, faces, scheme, seed, watch))
     with watch.stage("attacker: expectation recognition, and its positive control"):
         leak_rows = _attack(out, faces, public, owner, seeds, epochs)
     with watch.stage("write the report"):
@@ -107,6 +99,19 @@ def run_demo(
     }
     write_json(out / "summary.json", summary)
     return summary
+
+
+def _train_and_test(
+    owner: Owner, cloud: Cloud, faces: FaceSet, scheme: str, seed: int, watch: _Stopwatch
+) -> tuple[Evaluation, ...]:
+    divided, keyfile = owner.divide(faces, seed), owner.key(scheme, seed)
+    shards, run = (cloud.folder / f"{kind}-{scheme}-{seed}" for kind in ("shards", "run"))
+    with watch.stage(f"owner: build the shards ({scheme})"):
+        owner.build(divided, keyfile, shards)
+    with watch.stage(f"cloud: train the tail, in a process of its own ({scheme})"):
+        bundle = cloud.train(shards, run, seed=seed)
+    with watch.stage(f"owner: evaluate the tail ({scheme})"):
+        return owner.test(bundle, divided, keyfile)
 
 
 def _divide_people(faces: FaceSet, max_subjects: int | None) -> tuple[FaceSet, FaceSet]:

@@ -6,7 +6,6 @@ Trust: owner. The features stand in the clear in memory while it runs.
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,40 +61,42 @@ def rekey_shards(
     )
     shards.verify()
     undo, redo = _bind(old.key), _bind(new.key)
+    report = on_records or (lambda num_records: None)
     digest = hashlib.sha256(new.key.derive("rekey") + manifest.digest().encode()).hexdigest()
+    numbers = load_subject_map(old)
     writer = ShardWriter(folder, plan_digest=digest)
     new.count_exposure(digest[:16], manifest.num_records())
-    numbers = load_subject_map(old)
 
     for split in SHARD_SPLITS:
-        if not manifest.num_records(split):
-            continue
-        source = shards.split(split)
-        place, class_of = _moves(old.key, new.key, split, source)
-        numbers[split] = {s: int(class_of[number]) for s, number in numbers[split].items()}
-        starts = np.cumsum([0, *(e.records for e in manifest.shards if e.split == split)])
-        for i, (start, end) in enumerate(pairwise(starts)):
-            file = f"{split}-{i:05d}.arrow"
-            if not writer.has(file):
-                rows = place[start:end]
-                tokens = _change(source.read(rows), undo, redo)
-                labels = class_of[source.labels[rows]]
-                content = encode_shard(tokens, labels, manifest.record_type)
-                writer.write(file, content, split=split, records=len(rows))
-            if on_records:
-                on_records(int(end - start))
+        if manifest.num_records(split):
+            source = shards.split(split)
+            place, class_of = _moves(old.key, new.key, split, source)
+            numbers[split] = {s: int(class_of[number]) for s, number in numbers[split].items()}
+            first = 0
+            for entry in (entry for entry in manifest.shards if entry.split == split):
+                rows = place[first : first + entry.records]
+                first += entry.records
+                if not writer.has(entry.file):
+                    tokens = _change(source.read(rows), undo, redo)
+                    labels = class_of[source.labels[rows]]
+                    content = encode_shard(tokens, labels, manifest.record_type)
+                    writer.write(entry.file, content, split=split, records=entry.records)
+                report(entry.records)
 
-    scope = new.key.scope
-    result = replace(
-        manifest,
-        scheme=scope.scheme,
-        scheme_version=scope.scheme_version,
-        key_id=new.key.key_id,
-        shards=writer.entries(),
-    )
     save_subject_map(new, numbers)
+    result = _describe(manifest, new.key, writer)
     writer.finish(result)
     return result
+
+
+def _describe(manifest: Manifest, key: SecretKey, writer: ShardWriter) -> Manifest:
+    return replace(
+        manifest,
+        scheme=key.scope.scheme,
+        scheme_version=key.scope.scheme_version,
+        key_id=key.key_id,
+        shards=writer.entries(),
+    )
 
 
 def _bind(key: SecretKey) -> Obfuscator:

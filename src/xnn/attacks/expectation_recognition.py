@@ -24,6 +24,7 @@ from xnn.models.whitening import inverse_square_root
 from xnn.schemes import KeyStream, Obfuscator, find_scheme
 from xnn.training.config import TrainConfig
 from xnn.training.loop import fit, new_tail_and_head
+from xnn.training.presets import adamw, heads_for
 from xnn.training.source import ArraySource, RecordSource
 from xnn.training.validate import embed
 from xnn.types import TokenShape
@@ -39,14 +40,25 @@ class ExpectationSettings:
     """Strength of the attacker."""
 
     train: TrainConfig
-    """The defender's own."""
     tail: TailConfig
-    """The defender's own; the read-out must not depend on the order of tokens."""
+    """The read-out must not depend on the order of tokens, which changes with the key."""
     gallery_keys: int = 8
     """Keys under which each suspect is embedded; their embeddings are averaged."""
     whiten: bool = True
     """Whiten the records of each key by their own covariance: takes back all of a matrix but a
     rotation, and needs no key."""
+
+
+def attacker_settings(n: int, d: int, *, epochs: int = 10) -> ExpectationSettings:
+    """Return the attacker's recipe for records of n tokens of width d.
+
+    The defender's optimiser and schedule at a higher rate, on two blocks from scratch. The
+    defender's own start, near what the extractor knows, is of no use here: a fresh matrix turns
+    that away at every step.
+    """
+    train = adamw(epochs=epochs, lr=5e-4, imprint_head=False)
+    tail = TailConfig(n=n, d=d, tail_depth=2, heads=heads_for(d), token_dropout=0.1)
+    return ExpectationSettings(train=train, tail=tail)
 
 
 @final

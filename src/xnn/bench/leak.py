@@ -27,10 +27,8 @@ from xnn.faces.dataset import FaceSet
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import Measured, evaluate_scores, pooled_rows
 from xnn.metrics.identification import gallery_and_probes
-from xnn.models.tail import TailConfig
 from xnn.owner.evaluate import number_subjects
 from xnn.schemes import KeyStream, find_scheme
-from xnn.training.config import TrainConfig
 from xnn.training.source import ArraySource
 
 CONTROL_SCHEME = "plain"
@@ -44,8 +42,7 @@ class LeakSettings:
 
     schemes: tuple[str, ...] = ("paper",)
     seeds: int = 3
-    train: TrainConfig
-    tail: TailConfig
+    attack: ExpectationSettings
     split: SplitSettings
     """Of the victim's set; the subjects of `test_by_person` are the suspects."""
     knowledge: str = "K2: public faces of another collection, no pairs, public extractor"
@@ -154,7 +151,7 @@ def _attack_cell(
     observation, probe_labels, gallery_labels = _observe(
         victim, public, card, settings, scheme, seed
     )
-    attack = ExpectationRecognition(ExpectationSettings(train=settings.train, tail=settings.tail))
+    attack = ExpectationRecognition(settings.attack)
     with tempfile.TemporaryDirectory(prefix="xnn-leak-") as folder:
         result = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
     judged = evaluate_scores(
@@ -214,7 +211,6 @@ def _facts(
         "scheme": scheme,
         "scheme_version": find_scheme(scheme).card.version,
         "seed": seed,
-        "train": asdict(settings.train),
-        "tail": settings.tail.to_dict(),
+        "settings": asdict(settings.attack),
         "split": asdict(settings.split),
     }

@@ -11,6 +11,7 @@ import torch
 import typer
 
 from xnn.attacks.expectation_recognition import NAME as EXPECTATION_RECOGNITION
+from xnn.attacks.expectation_recognition import attacker_settings
 from xnn.bench.cells import CellStore
 from xnn.bench.features import EmbeddingTable, FeatureTable
 from xnn.bench.leak import LeakSettings, Party, measure_leak
@@ -107,9 +108,7 @@ def run(
     schemes: Schemes = "paper",
     seeds: Seeds = 3,
     split_depth: SplitDepth = None,
-    preset: Preset = "adamw",
-    epochs: Epochs = None,
-    tail_depth: TailDepth = None,
+    epochs: Annotated[int, typer.Option(help="Of the attacker's training.", min=1)] = 10,
     knowledge: Annotated[
         str, typer.Option(help="Level of the threat model, for the record: K2, K3.")
     ] = "K2",
@@ -129,8 +128,7 @@ def run(
     settings = LeakSettings(
         schemes=_names(schemes),
         seeds=seeds,
-        train=_recipe(preset, epochs),
-        tail=_tail(preset, loaded, tail_depth),
+        attack=attacker_settings(loaded.card.n, loaded.card.d, epochs=epochs),
         split=SplitSettings(val_subjects=0),
         knowledge=knowledge,
     )

@@ -66,12 +66,14 @@ app = typer.Typer(
     ),
 )
 _STATE = {"debug": False}
+_STOPPED = 130
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(importlib.metadata.version("xnn-face"))
         raise typer.Exit
+    return False
 
 
 @app.callback()
@@ -91,19 +93,24 @@ def main(
 def run() -> None:
     """Run the command line: exit status 2 for wrong usage, 1 for a failure, 130 when stopped."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        status = app(standalone_mode=False)  # Typer returns the status that an Exit asked for
     except typer.TyperException as error:
         text = getattr(error, "format_message", error.__str__)()
         _fail(f"{text.rstrip('.')}; see xnn --help", status=2)
     except XnnError as error:
         _fail(str(error), status=2 if isinstance(error, ConfigError) else 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped; run the same command again to continue", status=130)
+        status = _STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # of a library that writes for us
+        reason, name = error.strerror or type(error).__name__, error.filename or "a file"
+        _fail(f"cannot use {name!s}: {reason}; look at the disk and at permissions", status=1)
+    if status == _STOPPED:  # Typer turns Ctrl-C into this status
+        _fail("stopped; run the same command again to continue", status=_STOPPED)
+    if status:
+        sys.exit(status)
 
 
 def _fail(text: str, *, status: int) -> None:

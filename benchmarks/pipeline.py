@@ -44,7 +44,7 @@ def main() -> None:
     faces = load_faces(options.faces)
     faces = FaceSet(name=faces.name, samples=faces.samples[: options.crops])
     rows = [measure(name, faces, options.rounds) for name in options.extractors.split(",")]
-    result = {"command": " ".join(sys.argv), "threads": torch.get_num_threads(), "rows": rows}
+    result = {"command": f"python benchmarks/pipeline.py --extractors {options.extractors}", "threads": torch.get_num_threads(), "rows": rows}
     write_json(options.out, result)
     for row in rows:
         print(row)

@@ -1,7 +1,6 @@
 """Write the README's result table from the JSON files of benchmarks/results.
 
-python benchmarks/table.py            writes it
-python benchmarks/table.py --check    fails when the README shows something else
+With --check nothing is written, and it fails when the README shows something else.
 """
 
 import json

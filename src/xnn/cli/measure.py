@@ -169,7 +169,7 @@ def _say(text: str) -> None:
 
 def _finish(out: Path, rows: list[dict[str, Any]], **facts: str) -> None:
     content = {
-        "command": " ".join(["xnn", *sys.argv[1:]]),
+        "command": " ".join(["xnn", *(_short(word) for word in sys.argv[1:])]),
         "made_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
@@ -178,3 +178,8 @@ def _finish(out: Path, rows: list[dict[str, Any]], **facts: str) -> None:
     }
     write_json(out, json.loads(json.dumps(content)))
     emit({"out": str(out), "rows": rows}, title="Measured")
+
+
+def _short(word: str) -> str:
+    """Keep the last part of a path: the rest names machines and people."""
+    return word.rstrip("/").rpartition("/")[2] or word

@@ -44,7 +44,8 @@ def main() -> None:
     faces = load_faces(options.faces)
     faces = FaceSet(name=faces.name, samples=faces.samples[: options.crops])
     rows = [measure(name, faces, options.rounds) for name in options.extractors.split(",")]
-    result = {"command": f"python benchmarks/pipeline.py --extractors {options.extractors}", "threads": torch.get_num_threads(), "rows": rows}
+    command = f"python benchmarks/pipeline.py --extractors {options.extractors}"
+    result = {"command": command, "threads": torch.get_num_threads(), "rows": rows}
     write_json(options.out, result)
     for row in rows:
         print(row)

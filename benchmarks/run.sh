@@ -18,7 +18,7 @@ for kind in float32 int8; do
     --record-type $kind --out "$RESULTS/utility-celeba-dlib-$kind.json"
 done
 "$BIN/xnn" attack run --victim "$FACES/celeba" --public "$FACES/lfw" --extractor dlib --schemes paper \
-  --seeds 3 --out "$RESULTS/leak-celeba-lfw-dlib.json"
+  --seeds 3 --epochs 8 --out "$RESULTS/leak-celeba-lfw-dlib.json"
 "$BIN/xnn" extractor fetch vit-s14
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor vit-s14 --schemes plain,paper --seeds 3 \
-  --out "$RESULTS/utility-celeba-vit-s14.json"
+  --epochs 6 --out "$RESULTS/utility-celeba-vit-s14.json"

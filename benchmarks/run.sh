@@ -13,10 +13,7 @@ mkdir -p "$RESULTS"
 "$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractors dlib --out "$RESULTS/pipeline.json"
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor dlib --schemes plain,paper --seeds 3 \
   --out "$RESULTS/utility-celeba-dlib.json"
-for kind in float32 int8; do
-  "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor dlib --schemes paper --seeds 3 \
-    --record-type $kind --out "$RESULTS/utility-celeba-dlib-$kind.json"
-done
+"$BIN/python" benchmarks/record_types.py --faces "$FACES/celeba" --out "$RESULTS/record-types.json"
 "$BIN/xnn" attack run --victim "$FACES/celeba" --public "$FACES/lfw" --extractor dlib --schemes paper \
   --seeds 3 --epochs 8 --out "$RESULTS/leak-celeba-lfw-dlib.json"
 "$BIN/xnn" extractor fetch vit-s14

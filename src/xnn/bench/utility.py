@@ -94,7 +94,8 @@ def measure_utility(
             found = cells.load(facts)
             if found is None:
                 report(f"{scheme}, seed {seed}")
-                found = _measure_cell(split, card, features, settings, scheme, seed)
+                obfuscator = find_scheme(scheme).bind(card.shape, KeyStream.fresh())
+                found = train_and_test(split, features, obfuscator, settings, seed)
                 cells.save(facts, *found)
             measured, details = found
             per_scheme.setdefault(scheme, []).append(measured)
@@ -106,16 +107,22 @@ def measure_utility(
     ]
 
 
-def _measure_cell(
+def train_and_test(
     split: FaceSet,
-    card: ExtractorCard,
     features: FeatureTable,
+    obfuscator: Obfuscator,
     settings: UtilitySettings,
-    scheme: str,
     seed: int,
 ) -> tuple[tuple[Measured, ...], dict[str, Any]]:
+    """Train a tail on the records of one key and test it.
+
+    Two calls with the same split and seed resample the same subjects, so that their replicates
+    may be subtracted.
+
+    Returns:
+        The rates of both protocols, and seconds, steps and the trainer's waiting for data.
+    """
     start = time.monotonic()
-    obfuscator = find_scheme(scheme).bind(card.shape, KeyStream.fresh())
 
     def records(part: FaceSet, *, mirror: bool = False) -> Float32[np.ndarray, "b n d"]:
         tokens = features.of(part.samples, mirror=mirror)

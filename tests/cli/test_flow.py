@@ -143,6 +143,14 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("group", [[], ["key"], ["shard"]])
+def test_a_group_alone_shows_its_help(xnn, group: list[str]) -> None:
+    outcome = xnn(*group)
+    assert outcome.status == 2
+    assert "Usage: xnn" in outcome.stdout + outcome.stderr
+    assert "xnn: " not in outcome.stderr
+
+
 def test_stopping_says_how_to_go_on(xnn, monkeypatch: pytest.MonkeyPatch, work) -> None:
     def stop(folder: Path) -> None:
         raise KeyboardInterrupt

@@ -42,7 +42,11 @@ def show(
     ] = None,
     class_token: Annotated[
         bool | None,
-        typer.Option("--class-token/--no-class-token", show_default="the extractor's"),
+        typer.Option(
+            "--class-token/--no-class-token",
+            help="Keep the class token, where the extractor has one.",
+            show_default="the extractor's",
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Local weights, for extractors that need them.")

@@ -96,6 +96,8 @@ def run() -> None:
         status = app(standalone_mode=False)  # Typer returns the status that an Exit asked for
     except typer.TyperException as error:
         text = getattr(error, "format_message", error.__str__)()
+        if not text:  # no arguments: the help was shown
+            sys.exit(2)
         _fail(f"{text.rstrip('.')}; see xnn --help", status=2)
     except XnnError as error:
         _fail(str(error), status=2 if isinstance(error, ConfigError) else 1)

@@ -103,7 +103,9 @@ def run(
     victim: Victim,
     public: Annotated[Path, typer.Option(help="Aligned crops of the attacker: other people.")],
     out: Out,
-    name: Annotated[str, typer.Argument(metavar="ATTACK")] = EXPECTATION_RECOGNITION,
+    name: Annotated[
+        str, typer.Argument(metavar="ATTACK", help="Which attack.")
+    ] = EXPECTATION_RECOGNITION,
     extractor: ExtractorName = "dlib",
     schemes: Schemes = "paper",
     seeds: Seeds = 3,

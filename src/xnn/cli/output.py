@@ -80,7 +80,10 @@ def progress(label: str, *, total: int | None) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr(), transient=True) as bar:
+    console = stderr()  # a bar in a file or a pipe would be a blank line
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task(_plain(label), total=total)
 
         def advance(num_items: int = 1) -> None:

@@ -38,7 +38,11 @@ def read_passphrase(file: Path | None, *, confirm: bool = False) -> str:
         with disk_errors("read", file):
             if stat.S_IMODE(file.stat().st_mode) & 0o077:
                 warn(f"{file.name!r} can be read by others; run chmod 600 on it")
-            first = file.read_text(encoding="utf-8").splitlines()[:1]
+            content = file.read_bytes()
+        try:
+            first = content.decode().splitlines()[:1]
+        except UnicodeDecodeError:  # not chained: the error would hold the bytes
+            raise ConfigError(f"{file.name!r} is not UTF-8 text; write it again") from None
         if not first:
             raise ConfigError(f"{file.name!r} is empty; its first line must be the passphrase")
         return first[0]

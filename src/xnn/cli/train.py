@@ -109,7 +109,8 @@ class TrainingView:
         self._live = Live(self._bar, console=stderr(), transient=True, refresh_per_second=4)
 
     def __enter__(self) -> "TrainingView":
-        self._live.start()
+        if self._live.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(

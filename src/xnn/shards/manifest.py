@@ -97,6 +97,8 @@ class Manifest:
             check_record_type(content["record_type"])
             manifest = cls(shards=shards, **content)
             TokenShape(manifest.n, manifest.d)
+            if any(type(manifest.num_classes[split]) is not int for split in SHARD_SPLITS):
+                raise TypeError("num_classes must hold whole numbers")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptError(f"{path.name!r} is malformed ({error}); upload it again") from error
         return manifest

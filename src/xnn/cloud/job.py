@@ -65,13 +65,14 @@ def run_job(
     Raises:
         OutputExistsError: `out` holds something and `resume` was not asked for.
         ResumeError: The run was begun with other settings or other shards.
-        FormatError, CorruptError, VersionError: The shards cannot be read.
+        FormatError, CorruptError, VersionError: The shards cannot be read, or were altered.
         InsufficientDataError: Too few subjects to train or to validate.
         DivergedError: Training met NaN; the last good checkpoint stands.
 
     Trust: cloud. Reads records and class indices, and nothing else; no key is within reach.
     """
     shards = ShardSet.open(shards_dir)
+    shards.verify()
     manifest = shards.manifest
     tail_config = tail_config or default_tail(manifest.n, manifest.d)
     if (tail_config.n, tail_config.d) != (manifest.n, manifest.d):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32
 
 from xnn.training.source import RecordSource
 from xnn.types import TokenShape
@@ -56,13 +56,3 @@ class Attack(Protocol):
             seed: Makes the attack repeatable; never a key of anybody but the attacker.
             work_dir: New folder for models and logs.
         """
-
-
-def pooled(tokens: Float32[np.ndarray, "b n d"]) -> Float32[np.ndarray, "b d"]:
-    """Return the mean over tokens: what is left of a record when its order is unknown."""
-    return tokens.mean(axis=1)
-
-
-def labels_of_gallery(observation: Observation) -> Int64[np.ndarray, " g"]:
-    """Return a number for each suspect, in the order of the gallery."""
-    return np.arange(len(observation.gallery))

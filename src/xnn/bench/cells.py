@@ -4,6 +4,7 @@ import hashlib
 import io
 from pathlib import Path
 from typing import Any, final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class CellStore:
             return None
         content = read_json(path.with_suffix(".json"))
         try:
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
+            archive = io.BytesIO(path.with_suffix(".npz").read_bytes())
+            with np.load(archive, allow_pickle=False) as arrays:
                 measured = tuple(
                     Measured(
                         bootstrap=Bootstrap(value=row.pop("value"), replicates=arrays[str(i)]),
@@ -41,9 +43,9 @@ class CellStore:
                     )
                     for i, row in enumerate(content["rows"])
                 )
-        except (OSError, ValueError, KeyError) as error:
+            return measured, dict(content["details"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, BadZipFile) as error:
             raise CorruptError(f"cell {path.name!r} is damaged; remove it and run again") from error
-        return measured, content["details"]
 
     def save(
         self, facts: dict[str, Any], measured: tuple[Measured, ...], details: dict[str, Any]

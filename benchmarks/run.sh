@@ -15,7 +15,7 @@ mkdir -p "$RESULTS"
   --out "$RESULTS/utility-celeba-dlib.json"
 "$BIN/python" benchmarks/record_types.py --faces "$FACES/celeba" --out "$RESULTS/record-types.json"
 "$BIN/xnn" attack run --victim "$FACES/celeba" --public "$FACES/lfw" --extractor dlib --schemes paper \
-  --seeds 3 --epochs 8 --out "$RESULTS/leak-celeba-lfw-dlib.json"
+  --seeds 3 --public-min-images 5 --out "$RESULTS/leak-celeba-lfw-dlib.json"
 "$BIN/xnn" extractor fetch vit-s14
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor vit-s14 --schemes plain,paper --seeds 3 \
   --epochs 6 --out "$RESULTS/utility-celeba-vit-s14.json"

@@ -111,6 +111,9 @@ def run(
     seeds: Seeds = 3,
     split_depth: SplitDepth = None,
     epochs: Annotated[int, typer.Option(help="Of the attacker's training.", min=1)] = 10,
+    public_min_images: Annotated[
+        int, typer.Option(help="Leave out public subjects with fewer images.", min=2)
+    ] = 2,
     knowledge: Annotated[
         str, typer.Option(help="Level of the threat model, for the record: K2, K3.")
     ] = "K2",
@@ -125,7 +128,10 @@ def run(
     loaded = load_extractor(extractor, split_depth=split_depth)
     owner, attacker = (
         Party(faces=faces, features=_features(faces, loaded, mirror=False))
-        for faces in (_some(load_faces(source), max_subjects) for source in (victim, public))
+        for faces in (
+            _some(load_faces(victim), max_subjects),
+            _some(load_faces(public), max_subjects, min_images=public_min_images),
+        )
     )
     settings = LeakSettings(
         schemes=_names(schemes),
@@ -154,8 +160,9 @@ def _tail(preset: str, extractor: Extractor, tail_depth: int | None) -> TailConf
     return TAIL_PRESETS[preset](extractor.card.n, extractor.card.d, **changes)
 
 
-def _some(faces: FaceSet, max_subjects: int | None) -> FaceSet:
-    chosen = set(faces.subjects[:max_subjects])
+def _some(faces: FaceSet, max_subjects: int | None, *, min_images: int = 1) -> FaceSet:
+    enough = [subject for subject, count in faces.counts.items() if count >= min_images]
+    chosen = set(enough[:max_subjects])
     kept = tuple(sample for sample in faces.samples if sample.subject in chosen)
     return FaceSet(name=faces.name, samples=kept)
 

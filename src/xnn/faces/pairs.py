@@ -42,7 +42,7 @@ def load_pairs(path: Path, faces: FaceSet) -> tuple[Pair, ...]:
             continue
         found = []
         for subject, shot in (columns[:2], columns[2:]):
-            sample = by_name.get((SubjectId(subject), int(shot) if shot.isdigit() else None))
+            sample = by_name.get((SubjectId(subject), int(shot))) if shot.isdecimal() else None
             if sample is None:
                 raise FacesError(
                     f"{path.name!r}, line {number}: no photograph {shot!r} of that subject in "
@@ -57,4 +57,4 @@ def load_pairs(path: Path, faces: FaceSet) -> tuple[Pair, ...]:
 
 def _number(path: Path) -> int | None:
     digits = path.stem.rpartition("_")[2]
-    return int(digits) if digits.isdigit() else None
+    return int(digits) if digits.isdecimal() else None

@@ -15,9 +15,9 @@ from xnn.secret import SecretKey
 from xnn.shards.manifest import ShardSplit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Arrangement:
-    """Order of records and numbers of classes in one split.
+    """Order of records and numbers of classes in one split. Derived from the key: never shown.
 
     Args:
         order: Record at place p is sample order[p] of the owner's sorted list.

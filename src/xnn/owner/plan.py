@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class ShardPlan:
 
     file: str
     split: ShardSplit
-    items: tuple[Item, ...]
+    items: tuple[Item, ...] = field(repr=False)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Item, ...]]:
         """Yield the items in extractor batches; none reaches over the end of the shard."""
@@ -68,7 +68,7 @@ class BuildPlan:
     """A whole build."""
 
     shards: tuple[ShardPlan, ...]
-    class_numbers: dict[ShardSplit, dict[SubjectId, int]]
+    class_numbers: dict[ShardSplit, dict[SubjectId, int]] = field(repr=False)
     """The map that never leaves the owner."""
     digest: str
     """Names everything that decides the bytes; keyed, so it tells outsiders nothing."""

@@ -158,4 +158,7 @@ def test_stopping_says_how_to_go_on(xnn, monkeypatch: pytest.MonkeyPatch, work) 
     monkeypatch.setattr("xnn.shards.ShardSet.open", stop)
     outcome = xnn("shard", "verify", work.shards)
     assert outcome.status == 130
-    assert outcome.stderr == "xnn: stopped; run the same command again to continue\n"
+    assert (
+        outcome.stderr
+        == "xnn: stopped; run the same command again to continue (xnn train: with --resume)\n"
+    )

@@ -110,7 +110,10 @@ def run() -> None:
         reason, name = error.strerror or type(error).__name__, error.filename or "a file"
         _fail(f"cannot use {name!s}: {reason}; look at the disk and at permissions", status=1)
     if status == _STOPPED:  # Typer turns Ctrl-C into this status
-        _fail("stopped; run the same command again to continue", status=_STOPPED)
+        _fail(
+            "stopped; run the same command again to continue (xnn train: with --resume)",
+            status=_STOPPED,
+        )
     if status:
         sys.exit(status)
 

@@ -102,7 +102,7 @@ class KeyStream:
         have = 0
         while have < count:
             words = self.uint64(_BLOCK_BYTES // 8)
-            # 53 bits each, centred on half steps: never 0, exact in a double
+            # 53 bits each; the ends of the interval fall to the test of the radius below
             uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-52 - 1.0
             u, v = uniform[0::2], uniform[1::2]
             radius = u * u + v * v

@@ -16,6 +16,10 @@ from xnn.schemes.matrices import Mix, draw_matrix
 from xnn.types import TokenShape
 
 
+_RESISTS = "a recogniser trained for keys in general (expectation recognition)"
+_FALLS_TO = "unpaired statistics of the records; a handful of known images; key reuse"
+
+
 @final
 class LinearObfuscator(Obfuscator):
     """Permutes tokens and multiplies each by a matrix: O[b, i] = F[b, order[i]] M.
@@ -80,8 +84,8 @@ class Paper(Scheme):
             name=name,
             version=1,
             summary=" and ".join(parts) + " for the whole data set",
-            resists="a recogniser trained for keys in general (expectation recognition)",
-            falls_to="unpaired statistics of the records; a handful of known images; key reuse",
+            resists=_RESISTS if mix != "none" else "nothing that ignores the order of tokens",
+            falls_to=_FALLS_TO if mix != "none" else "anything that ignores the order of tokens",
         )
 
     def bind(self, shape: TokenShape, stream: KeyStream) -> LinearObfuscator:

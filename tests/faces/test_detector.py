@@ -11,8 +11,8 @@ from PIL import Image
 from torch.nn import functional
 
 from xnn.errors import ConfigError, CorruptError
-from xnn.faces.detection import mtcnn
 from xnn.faces.align import TEMPLATE, align
+from xnn.faces.detection import mtcnn
 from xnn.faces.detection.area import AreaSampler
 from xnn.faces.detection.detector import (
     DetectionSettings,

@@ -15,7 +15,6 @@ from xnn.schemes.keystream import KeyStream
 from xnn.schemes.matrices import Mix, draw_matrix
 from xnn.types import TokenShape
 
-
 _RESISTS = "a recogniser trained for keys in general (expectation recognition)"
 _FALLS_TO = "unpaired statistics of the records; a handful of known images; key reuse"
 

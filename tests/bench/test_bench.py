@@ -257,3 +257,8 @@ def test_settings_outside_their_range() -> None:
 def test_a_control_must_be_well_above_chance() -> None:
     assert control_succeeded({"low": 0.31, "chance": 0.1})
     assert not control_succeeded({"low": 0.29, "chance": 0.1})
+
+
+def test_a_small_gallery_can_still_have_a_control() -> None:
+    assert control_succeeded({"low": 0.76, "chance": 0.5})
+    assert not control_succeeded({"low": 0.74, "chance": 0.5})

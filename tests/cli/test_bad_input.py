@@ -357,14 +357,13 @@ DAMAGE = [
     (missing_shard, "is missing"),
     (truncated_shard, "truncated or altered"),
     (emptied_shard, "was altered|not a readable shard"),
+    (flipped_bit, "was altered"),
 ]
-FLIPPED = (flipped_bit, "was altered")  # the trainer maps records and does not read every byte
 
 
 @pytest.mark.parametrize(
     ("command", "damage", "says"),
-    [(command, *case) for command in ("verify", "train", "rekey") for case in DAMAGE]
-    + [(command, *FLIPPED) for command in ("verify", "rekey")],
+    [(command, *case) for command in ("verify", "train", "rekey") for case in DAMAGE],
 )
 def test_damaged_shards(
     xnn, work, new_key, tmp_path: Path, command: str, damage: Callable[[Path], None], says: str

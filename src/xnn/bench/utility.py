@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from xnn.bench.cells import CellStore
+from xnn.bench.cells import CellStore, fingerprint
 from xnn.bench.features import EmbeddingTable, FeatureTable
 from xnn.errors import ConfigError
 from xnn.extractors.card import ExtractorCard
@@ -182,7 +182,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "measurement": "utility",
-        "faces": [faces.name, len(faces), len(faces.subjects)],
+        "faces": fingerprint(faces),
         "extractor_digest": card.digest(),
         "scheme": scheme,
         "scheme_version": find_scheme(scheme).card.version,

@@ -1,5 +1,6 @@
 """`xnn key`: make, show, export and destroy the owner's keys."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,6 +107,8 @@ def destroy(
 ) -> None:
     """Overwrite and remove a key file. Its shards and tails are then useless to everybody."""
     info = read_key_info(path)
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError("nothing was destroyed: no terminal to ask; pass --yes to destroy")
     if not yes and not typer.confirm(
         f"Destroy key {info.key_id} of {info.scope.dataset!r} for ever?", err=True
     ):

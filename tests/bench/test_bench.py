@@ -62,8 +62,9 @@ LEAK = LeakSettings(
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)  # face sets below are relative to it
 
 
 def face_set(name: str, subjects: int = 10, shots: int = 5) -> FaceSet:
@@ -72,6 +73,9 @@ def face_set(name: str, subjects: int = 10, shots: int = 5) -> FaceSet:
         for s in range(subjects)
         for i in range(shots)
     )
+    for sample in samples:  # never opened, but a cell is named by their sizes
+        sample.path.parent.mkdir(parents=True, exist_ok=True)
+        sample.path.touch()
     return FaceSet(name=name, samples=samples)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from xnn.cli.choose_extractor import OwnExtractor, Weights
 from xnn.cli.output import emit, progress
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.cloud.bundle import load_bundle
@@ -26,12 +27,8 @@ def evaluate(
     pairs: Annotated[
         Path | None, typer.Option(help="Pairs file (LFW format) over the photographs of DATA.")
     ] = None,
-    extractor: Annotated[
-        str | None, typer.Option(help="How to load an extractor of your own (module:Class).")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local weights, for extractors that need them.")
-    ] = None,
+    extractor: OwnExtractor = None,
+    weights: Weights = None,
     curves: Annotated[
         Path | None, typer.Option(help="Write CMC and ROC with their bands to this JSON file.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
 from xnn.cli.output import emit, stderr
 from xnn.errors import ConfigError, MissingExtraError, XnnError
 from xnn.extractors import image_focus
@@ -37,20 +38,9 @@ def show(
             show_default=False,
         ),
     ],
-    split_depth: Annotated[
-        int | None, typer.Option(help="Blocks kept.", show_default="the extractor's")
-    ] = None,
-    class_token: Annotated[
-        bool | None,
-        typer.Option(
-            "--class-token/--no-class-token",
-            help="Keep the class token, where the extractor has one.",
-            show_default="the extractor's",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local weights, for extractors that need them.")
-    ] = None,
+    split_depth: SplitDepth = None,
+    class_token: ClassToken = None,
+    weights: Weights = None,
 ) -> None:
     """Show the card of an extractor at one cut: shapes, normalisation, licence and digests."""
     card = load_extractor(

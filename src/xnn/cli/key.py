@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
 from xnn.cli.output import emit, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.errors import ConfigError, OutputExistsError
@@ -30,20 +31,9 @@ def new(
     extractor: Annotated[
         str, typer.Option(help="Extractor, as `xnn extractor list` names it.")
     ] = "dlib",
-    split_depth: Annotated[
-        int | None, typer.Option(help="Blocks the extractor keeps.", show_default="the extractor's")
-    ] = None,
-    class_token: Annotated[
-        bool | None,
-        typer.Option(
-            "--class-token/--no-class-token",
-            help="Keep the class token, where the extractor has one.",
-            show_default="the extractor's",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local weights, for extractors that need them.")
-    ] = None,
+    split_depth: SplitDepth = None,
+    class_token: ClassToken = None,
+    weights: Weights = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Make a key: 256 bits from the operating system, sealed in a new file of mode 0600."""

@@ -16,6 +16,7 @@ from xnn.bench.cells import CellStore
 from xnn.bench.features import EmbeddingTable, FeatureTable
 from xnn.bench.leak import LeakSettings, Party, measure_leak
 from xnn.bench.utility import UtilitySettings, measure_utility
+from xnn.cli.choose_extractor import SplitDepth
 from xnn.cli.output import emit, progress, stderr
 from xnn.errors import ConfigError
 from xnn.extractors.catalog import load_extractor
@@ -38,9 +39,6 @@ Out = Annotated[Path, typer.Option("--out", help="JSON file; finished cells go b
 ExtractorName = Annotated[str, typer.Option(help="As `xnn extractor list` names it.")]
 Schemes = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Seeds = Annotated[int, typer.Option(help="Each draws its own split, keys and training.", min=1)]
-SplitDepth = Annotated[
-    int | None, typer.Option(help="Blocks the extractor keeps.", show_default="the extractor's")
-]
 Preset = Annotated[str, typer.Option(help=f"Training recipe: {', '.join(PRESETS)}.")]
 Epochs = Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)]
 TailDepth = Annotated[int | None, typer.Option(help="Blocks of the tail.", min=0)]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xnn.cli.choose_extractor import OwnExtractor, Weights
 from xnn.cli.output import emit, progress, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.extractors.interface import Precision
@@ -45,12 +46,8 @@ def build(
         int | None, typer.Option(help="Records in a file.", show_default="64 MiB worth", min=1)
     ] = None,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the extractor.")] = "fp32",
-    extractor: Annotated[
-        str | None, typer.Option(help="How to load an extractor of your own (module:Class).")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Local weights, for extractors that need them.")
-    ] = None,
+    extractor: OwnExtractor = None,
+    weights: Weights = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")
     ] = False,

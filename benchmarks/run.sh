@@ -10,12 +10,14 @@ if [ ! -d "$FACES/celeba" ] || [ ! -d "$FACES/lfw" ]; then
   exit 0
 fi
 mkdir -p "$RESULTS"
-"$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractors dlib --out "$RESULTS/pipeline.json"
+"$BIN/xnn" extractor fetch vit-s14
+"$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractor dlib --out "$RESULTS/pipeline-dlib.json"
+"$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractor vit-s14 --crops 1024 --rounds 3 \
+  --out "$RESULTS/pipeline-vit-s14.json"
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor dlib --schemes plain,paper --seeds 3 \
   --out "$RESULTS/utility-celeba-dlib.json"
 "$BIN/python" benchmarks/record_types.py --faces "$FACES/celeba" --out "$RESULTS/record-types.json"
 "$BIN/xnn" attack run --victim "$FACES/celeba" --public "$FACES/lfw" --extractor dlib --schemes paper \
   --seeds 3 --public-min-images 5 --out "$RESULTS/leak-celeba-lfw-dlib.json"
-"$BIN/xnn" extractor fetch vit-s14
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor vit-s14 --schemes plain,paper --seeds 3 \
   --epochs 6 --out "$RESULTS/utility-celeba-vit-s14.json"

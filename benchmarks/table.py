@@ -80,7 +80,8 @@ def costs() -> str:
         f"extractor's time, `xnn shard build` runs at {row['build_throughput_share']:.0%} of "
         f"its throughput, the trainer waits {row['trainer_data_wait_share']:.1%} of its time "
         "for data."
-        for row in (load("pipeline") or {"rows": []})["rows"]
+        for name in ("pipeline-dlib", "pipeline-vit-s14")
+        for row in (load(name) or {"rows": []})["rows"]
     ]
     types = [
         f"- int8 records, {row['bytes_per_record']:,} bytes each: rank-1 "

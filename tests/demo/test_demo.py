@@ -1,5 +1,6 @@
 """The whole demo once, on a dozen real people, with the cloud in its own process."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -32,7 +33,8 @@ class Demo:
 
 
 def run(out: Path) -> dict[str, Any]:
-    return run_demo(out, seeds=1, max_subjects=12, attack_epochs=1)
+    with contextlib.chdir(out.parent):  # a relative folder, as `xnn demo --out demo-out` gives
+        return run_demo(Path(out.name), seeds=1, max_subjects=12, attack_epochs=1)
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ def run_demo(
         MissingExtraError: The ORL faces or the plotting library are not installed.
         InsufficientDataError: Too few subjects.
     """
+    out = out.resolve()  # the cloud works in a folder of its own
     watch = _Stopwatch(report)
     with disk_errors("make the folder", out):
         for name in ("owner", "cloud"):

@@ -26,7 +26,7 @@ from xnn.report import write_demo_report
 NUM_PUBLIC_SUBJECTS = 12
 """Subjects of the set that play other people, whose faces the attacker owns."""
 
-_ATTACK_EPOCHS = 150
+_ATTACK_EPOCHS = 100
 _KNOWLEDGE = "K3: other people of the same collection, no pairs, public extractor"
 
 

@@ -22,10 +22,11 @@ from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crops
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.files import write_json
+from xnn.owner.binding import scope_of
 from xnn.owner.build import build_shards
 from xnn.owner.plan import BuildSettings
 from xnn.schemes import KeyStream, find_scheme
-from xnn.secret import KeyFile, KeyScope, SecretKey
+from xnn.secret import KeyFile, SecretKey
 from xnn.training.presets import adamw
 
 BATCH = 64
@@ -96,14 +97,7 @@ def measure(name: str, faces: FaceSet, rounds: int) -> dict[str, object]:
 def make_key(path: Path, extractor: Extractor) -> KeyFile:
     """Make a throw-away key."""
     card = extractor.card
-    scope = KeyScope(
-        dataset="benchmark",
-        extractor_digest=card.digest(),
-        n=card.n,
-        d=card.d,
-        scheme="paper",
-        scheme_version=1,
-    )
+    scope = scope_of(card, dataset="benchmark", scheme="paper")
     key = SecretKey.generate(scope)
     return KeyFile.create(path, key, "benchmark", extractor=card.to_dict(), log2_n=10)
 

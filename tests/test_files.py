@@ -16,11 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnn.errors import CorruptError, FormatError, OutputExistsError, StorageError
+from xnn.errors import CorruptError, FormatError, StorageError
 from xnn.files import (
     canonical_json,
     disk_errors,
-    new_folder,
     open_atomically,
     read_json,
     sha256_of_file,
@@ -210,15 +209,3 @@ def test_json_that_is_too_large(tmp_path: Path) -> None:
     assert read_json(tmp_path / "a.json", limit_bytes=109)
     with pytest.raises(CorruptError, match="larger than 108 bytes"):
         read_json(tmp_path / "a.json", limit_bytes=108)
-
-
-def test_new_folder(tmp_path: Path) -> None:
-    new_folder(tmp_path / "a" / "b", what="output")
-    new_folder(tmp_path / "a" / "b", what="output")
-    (tmp_path / "a" / "b" / "file").write_text("mine")
-    for path in (tmp_path / "a" / "b", tmp_path / "a" / "b" / "file"):
-        with pytest.raises(OutputExistsError, match=r"output .* exists and is not empty"):
-            new_folder(path, what="output")
-    with pytest.raises(StorageError, match="Not a directory"):
-        new_folder(tmp_path / "a" / "b" / "file" / "c", what="output")
-    assert (tmp_path / "a" / "b" / "file").read_text() == "mine"

@@ -25,7 +25,7 @@ from xnn.faces.crop import read_crop
 from xnn.faces.dataset import load_faces, save_manifest
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.owner.arrangement import arrange
-from xnn.owner.build import obfuscator_for
+from xnn.owner.binding import obfuscator_for
 from xnn.owner.plan import BuildSettings, plan_build
 from xnn.schemes import KeyStream
 from xnn.secret import KeyFile, KeyScope, SecretKey

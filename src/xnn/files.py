@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from xnn.errors import CorruptError, FormatError, OutputExistsError, StorageError
+from xnn.errors import CorruptError, FormatError, StorageError
 
 
 @contextlib.contextmanager
@@ -107,21 +107,6 @@ def read_json(path: Path, *, limit_bytes: int = 64 << 20) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FormatError(f"{path.name!r} holds a {type(value).__name__}, expected an object")
     return value
-
-
-def new_folder(path: Path, *, what: str) -> None:
-    """Make an empty folder for an output.
-
-    Raises:
-        OutputExistsError: The folder exists and is not empty.
-        StorageError: It cannot be made.
-    """
-    with disk_errors(f"make the folder of {what}", path):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise OutputExistsError(
-                f"{what} {path.name!r} exists and is not empty; choose another or remove it"
-            )
-        path.mkdir(parents=True, exist_ok=True)
 
 
 def _flush_folder(path: Path) -> None:

@@ -11,10 +11,7 @@ from torch import Tensor
 
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, Sample
-from xnn.owner.build import read_batches
-from xnn.owner.plan import Item
-
-_BATCH_SIZE = 64
+from xnn.owner.build import read_samples
 
 OnRecords = Callable[[int], None]
 
@@ -78,9 +75,7 @@ def _rows(faces: FaceSet) -> dict[str, int]:
 def _crops(
     faces: FaceSet, mirrored: bool, on_records: OnRecords | None
 ) -> Iterator[UInt8[Tensor, "b h w 3"]]:
-    items = [Item(path=s.path, mirrored=mirrored, label=0) for s in faces.samples]
-    batches = [tuple(items[i : i + _BATCH_SIZE]) for i in range(0, len(items), _BATCH_SIZE)]
-    for crops in read_batches(batches):
+    for crops in read_samples(faces.samples, mirrored=mirrored):
         yield torch.from_numpy(crops)
         if on_records:
             on_records(len(crops))

@@ -12,7 +12,7 @@ from xnn.cli.output import emit, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import write_atomically
-from xnn.secret import KeyFile, KeyInfo, KeyScope, SecretKey, destroy_key, read_key_info
+from xnn.secret import KeyFile, KeyInfo, SecretKey, destroy_key, read_key_info
 
 app = typer.Typer(
     add_completion=False,
@@ -39,19 +39,12 @@ def new(
     """Make a key: 256 bits from the operating system, sealed in a new file of mode 0600."""
     # Imported here: torch takes seconds, and the other commands do without.
     from xnn.extractors.catalog import load_extractor
-    from xnn.schemes import find_scheme
+    from xnn.owner.binding import scope_of
 
     card = load_extractor(
         extractor, split_depth=split_depth, class_token=class_token, weights=weights
     ).card
-    scope = KeyScope(
-        dataset=dataset,
-        extractor_digest=card.digest(),
-        n=card.n,
-        d=card.d,
-        scheme=scheme,
-        scheme_version=find_scheme(scheme).card.version,
-    )
+    scope = scope_of(card, dataset=dataset, scheme=scheme)
     passphrase = read_passphrase(passphrase_file, confirm=True)
     KeyFile.create(path, SecretKey.generate(scope), passphrase, extractor=card.to_dict())
     emit(_describe(read_key_info(path)), title="New key")

@@ -16,11 +16,11 @@ from xnn.faces.dataset import FaceSet, save_manifest
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.files import disk_errors, write_atomically
 from xnn.metrics.evaluation import Evaluation
+from xnn.owner.binding import scope_of
 from xnn.owner.build import build_shards
 from xnn.owner.evaluate import evaluate_tail
 from xnn.owner.plan import BuildSettings
-from xnn.schemes import find_scheme
-from xnn.secret import KeyFile, KeyScope, SecretKey
+from xnn.secret import KeyFile, SecretKey
 from xnn.shards.manifest import MANIFEST_NAME
 
 BUILD = BuildSettings(mirror=True)
@@ -53,14 +53,7 @@ class Owner:
         if path.is_file():
             return KeyFile.open(path, self.passphrase())
         card = self.extractor.card
-        scope = KeyScope(
-            dataset=f"orl-{seed}",
-            extractor_digest=card.digest(),
-            n=card.n,
-            d=card.d,
-            scheme=scheme,
-            scheme_version=find_scheme(scheme).card.version,
-        )
+        scope = scope_of(card, dataset=f"orl-{seed}", scheme=scheme)
         return KeyFile.create(
             path, SecretKey.generate(scope), self.passphrase(), extractor=card.to_dict()
         )

@@ -15,7 +15,7 @@ from xnn.faces.crop import read_crops
 from xnn.faces.dataset import FaceSet
 from xnn.metrics.evaluation import Evaluation, Measured, pooled_rows
 from xnn.models.margin import chance_loss
-from xnn.owner.build import obfuscator_for
+from xnn.owner.binding import obfuscator_for
 from xnn.report import AttackRow, DemoResults, UtilityRow
 
 SCHEMES = ("plain", "paper")

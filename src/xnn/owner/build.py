@@ -3,7 +3,7 @@
 Trust: owner. The only code that holds the photographs, the names and the key together.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from jaxtyping import Float32, UInt8
 from xnn.errors import ShapeError
 from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crop
-from xnn.faces.dataset import FaceSet
+from xnn.faces.dataset import FaceSet, Sample
+from xnn.owner.binding import obfuscator_for
 from xnn.owner.plan import BuildPlan, BuildSettings, Item, ShardPlan, labels_of, plan_build
 from xnn.owner.subject_map import save_subject_map
-from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.schemes import Obfuscator
 from xnn.secret import KeyFile, SecretKey
 from xnn.shards import Manifest, ShardWriter
 from xnn.shards.arrow import encode_shard
@@ -25,25 +26,10 @@ from xnn.shards.manifest import SHARD_SPLITS
 
 _READERS = 2
 _BATCHES_AHEAD = 3
+_SAMPLES_AT_ONCE = 64
 
 Progress = Callable[[int], None]
 """Called with how many more records are done."""
-
-
-def obfuscator_for(key: SecretKey, extractor: Extractor) -> Obfuscator:
-    """Bind the key's scheme; refuses an extractor the key was not made for.
-
-    Raises:
-        KeyMismatchError: The extractor, its shape or the scheme's version differ.
-    """
-    scheme = find_scheme(key.scope.scheme)
-    key.require(
-        extractor_digest=extractor.card.digest(),
-        n=extractor.card.n,
-        d=extractor.card.d,
-        scheme_version=scheme.card.version,
-    )
-    return scheme.bind(key.scope.shape, KeyStream(key.derive("obfuscator")))
 
 
 def build_shards(
@@ -140,6 +126,16 @@ def read_batches(
                 yield ahead.pop(0).result()
         for future in ahead:
             yield future.result()
+
+
+def read_samples(
+    samples: Sequence[Sample], *, mirrored: bool = False
+) -> Iterator[UInt8[np.ndarray, "b 112 112 3"]]:
+    """Yield the crops of samples in batches, in their order; see `read_batches`."""
+    items = [Item(path=sample.path, mirrored=mirrored, label=0) for sample in samples]
+    yield from read_batches(
+        tuple(items[i : i + _SAMPLES_AT_ONCE]) for i in range(0, len(items), _SAMPLES_AT_ONCE)
+    )
 
 
 def _read_batch(batch: tuple[Item, ...]) -> UInt8[np.ndarray, "b 112 112 3"]:

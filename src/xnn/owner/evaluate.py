@@ -15,13 +15,12 @@ from xnn.faces.dataset import FaceSet, Sample, Split
 from xnn.faces.pairs import Pair
 from xnn.metrics.evaluation import Evaluation, evaluate_embeddings, evaluate_pairs
 from xnn.models.tail import Tail
-from xnn.owner.build import obfuscator_for, read_batches
-from xnn.owner.plan import Item
+from xnn.owner.binding import obfuscator_for
+from xnn.owner.build import read_samples
 from xnn.schemes import Obfuscator
 from xnn.secret import SecretKey
 
 PROTOCOLS: dict[Split, str] = {"test_by_person": "by_person", "test_by_image": "by_image"}
-_BATCH_SIZE = 64
 
 
 def evaluate_tail(
@@ -82,7 +81,7 @@ def embed_samples(
     """Return the embedding of each sample: extractor, obfuscator, tail; not normalised."""
     tail.eval()
     parts = []
-    for crops in read_batches(_batches(samples)):
+    for crops in read_samples(samples):
         records = obfuscator.obfuscate(extractor.tokens(torch.from_numpy(crops)))
         parts.append(tail(records).numpy())
         if on_records:
@@ -116,8 +115,3 @@ def _evaluate_pairs(
     return evaluate_pairs(
         scores, labels[first], labels[second], protocol="pairs", generator=generator
     )
-
-
-def _batches(samples: Sequence[Sample]) -> list[tuple[Item, ...]]:
-    items = [Item(path=sample.path, mirrored=False, label=0) for sample in samples]
-    return [tuple(items[i : i + _BATCH_SIZE]) for i in range(0, len(items), _BATCH_SIZE)]

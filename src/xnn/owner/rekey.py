@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float32, Int64
 
 from xnn.owner.arrangement import arrange
+from xnn.owner.binding import bind_key
 from xnn.owner.subject_map import load_subject_map, save_subject_map
-from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.schemes import Obfuscator
 from xnn.secret import KeyFile, SecretKey
 from xnn.shards import Manifest, ShardSet, ShardWriter, SplitRecords
 from xnn.shards.arrow import encode_shard
@@ -44,7 +45,8 @@ def rekey_shards(
         on_records: Told how many more records are done.
 
     Raises:
-        KeyMismatchError: `old` did not make these shards, or `new` is for another extractor.
+        KeyMismatchError: `old` did not make these shards, or a key is for another
+            extractor or another version of its scheme.
         CorruptError: A shard or the old subject map was altered; nothing is written before all
             shards are verified.
         ResumeError, OutputExistsError, StorageError: See `ShardWriter`.
@@ -53,14 +55,11 @@ def rekey_shards(
     """
     manifest = shards.manifest
     old.key.require(key_id=manifest.key_id)
-    new.key.require(
-        extractor_digest=manifest.extractor_digest,
-        n=manifest.n,
-        d=manifest.d,
-        scheme_version=find_scheme(new.key.scope.scheme).card.version,
+    undo, redo = (
+        bind_key(key, extractor_digest=manifest.extractor_digest, shape=manifest.shape)
+        for key in (old.key, new.key)
     )
     shards.verify()
-    undo, redo = _bind(old.key), _bind(new.key)
     report = on_records or (lambda num_records: None)
     digest = hashlib.sha256(new.key.derive("rekey") + manifest.digest().encode()).hexdigest()
     numbers = load_subject_map(old)
@@ -97,11 +96,6 @@ def _describe(manifest: Manifest, key: SecretKey, writer: ShardWriter) -> Manife
         key_id=key.key_id,
         shards=writer.entries(),
     )
-
-
-def _bind(key: SecretKey) -> Obfuscator:
-    stream = KeyStream(key.derive("obfuscator"))
-    return find_scheme(key.scope.scheme).bind(key.scope.shape, stream)
 
 
 def _change(

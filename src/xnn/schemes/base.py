@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Never
+from typing import Literal, Never
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,20 @@ class SchemeCard:
     """What it is meant to stand against, in words."""
     falls_to: str
     """What is known to break it, in words."""
+    source: str = "this project"
+    """Paper it is from."""
+    reads: Literal["features", "crops"] = "features"
+    """What it obfuscates: the extractor's tokens, or (rivals only) the aligned crops themselves."""
+    linear: bool = False
+    """One fixed affine map of a record serves every record under a key."""
+    fresh_order: bool = False
+    """Tokens of every record are in an order of their own."""
+    randomised: bool = False
+    """Records carry noise, or other chance beyond the key."""
+    invertible: bool = True
+    """The owner can go back, so that shards can be re-keyed without the photographs."""
+    comparison_only: bool = False
+    """A rival measured on the board; keys for it are not made."""
 
 
 class Obfuscator(ABC):
@@ -77,6 +91,10 @@ class Scheme(ABC):
     """A public recipe. Holds no key."""
 
     card: SchemeCard
+
+    def record_shape(self, shape: TokenShape) -> TokenShape:
+        """Return the shape of the records made from features of this shape."""
+        return shape
 
     @abstractmethod
     def bind(self, shape: TokenShape, stream: KeyStream) -> Obfuscator:

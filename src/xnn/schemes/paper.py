@@ -85,6 +85,8 @@ class Paper(Scheme):
             summary=" and ".join(parts) + " for the whole data set",
             resists=_RESISTS if mix != "none" else "nothing that ignores the order of tokens",
             falls_to=_FALLS_TO if mix != "none" else "anything that ignores the order of tokens",
+            source="arXiv:2408.04974",
+            linear=True,
         )
 
     def bind(self, shape: TokenShape, stream: KeyStream) -> LinearObfuscator:

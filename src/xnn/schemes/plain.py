@@ -35,6 +35,7 @@ class Plain(Scheme):
         summary="features as they are",
         resists="nothing",
         falls_to="anybody who runs the public extractor on a photograph of the person",
+        linear=True,
     )
 
     def bind(self, shape: TokenShape, stream: KeyStream) -> PlainObfuscator:

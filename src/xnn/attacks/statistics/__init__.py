@@ -1,0 +1,1 @@
+"""[ADVERSARY] The numerics that several attacks share."""

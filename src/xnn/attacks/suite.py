@@ -1,0 +1,17 @@
+"""The attacks by name. Adding one: a file with its `Attack`, and a line here."""
+
+from xnn.attacks.base import Attack
+from xnn.errors import ConfigError
+
+ATTACKS: dict[str, Attack] = {}
+
+
+def find_attack(name: str) -> Attack:
+    """Return an attack by name.
+
+    Raises:
+        ConfigError: There is no such attack.
+    """
+    if name not in ATTACKS:
+        raise ConfigError(f"unknown attack {name!r}; choose one of {', '.join(ATTACKS)}")
+    return ATTACKS[name]

@@ -1,0 +1,1 @@
+"""Scenarios that play the parties, judges that know the truth, and the boards they fill."""

@@ -1,9 +1,12 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
+from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.errors import ConfigError
 
-ATTACKS: dict[str, Attack] = {}
+ATTACKS: dict[str, Attack] = {
+    "unpaired-moments": MomentRecovery(),
+}
 
 
 def find_attack(name: str) -> Attack:

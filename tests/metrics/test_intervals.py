@@ -11,6 +11,7 @@ from xnn.metrics import (
     bootstrap_cmc,
     bootstrap_interval,
     bootstrap_mean,
+    bootstrap_ratio,
     bootstrap_verification,
     equal_error_rate,
     paired_difference,
@@ -164,3 +165,28 @@ def test_refusals() -> None:
     pairs = all_pairs_scores(np.eye(4), np.array([1, 1, 2, 2]))
     with pytest.raises(InsufficientDataError, match="needs at least 1000 non-mated"):
         bootstrap_verification(pairs, fars=[1e-3], generator=rng())
+
+
+def test_a_ratio_of_sums_equals_a_slow_one() -> None:
+    generator = rng(3)
+    subjects = generator.integers(0, 6, 40)
+    above, below = generator.normal(size=40), generator.uniform(0.1, 2.0, size=40)
+    fast = bootstrap_ratio(above, below, subjects, num_resamples=20, generator=rng(5))
+    drawn = draw_subjects(subjects, 20, rng(5))
+    for replicate, counts in zip(fast.replicates, drawn, strict=True):
+        items = [
+            i
+            for s, c in zip(np.unique(subjects), counts, strict=True)
+            for i in list(np.flatnonzero(subjects == s)) * c
+        ]
+        assert replicate == pytest.approx(sum(above[items]) / sum(below[items]))
+    assert fast.value == pytest.approx(above.sum() / below.sum())
+
+
+def test_a_ratio_to_nothing_is_refused_or_dropped() -> None:
+    subjects = np.array([0, 1])
+    with pytest.raises(ShapeError, match="not all 0"):
+        bootstrap_ratio(np.ones(2), np.zeros(2), subjects, generator=rng(0))
+    fast = bootstrap_ratio(np.ones(2), np.array([0.0, 1.0]), subjects, generator=rng(0))
+    assert np.isfinite(fast.replicates).all()
+    assert len(fast.replicates) < 2000

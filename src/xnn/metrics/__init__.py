@@ -23,6 +23,7 @@ from xnn.metrics.intervals import (
     bootstrap_cmc,
     bootstrap_interval,
     bootstrap_mean,
+    bootstrap_ratio,
     paired_difference,
     pool_seeds,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "bootstrap_cmc",
     "bootstrap_interval",
     "bootstrap_mean",
+    "bootstrap_ratio",
     "bootstrap_verification",
     "chance_rank_k",
     "chance_tar",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
-from xnn.errors import ConfigError, InsufficientDataError
+from xnn.errors import ConfigError, InsufficientDataError, ShapeError
 from xnn.metrics._checks import check_same_length, check_scores
 
 
@@ -99,6 +99,46 @@ def bootstrap_mean(
     """
     columns = np.asarray(values, dtype=np.float64)[:, None]
     return _bootstrap_means(columns, subjects, num_resamples, generator)[0]
+
+
+def bootstrap_ratio(
+    numerators: Float[np.ndarray, " n"],
+    denominators: Float[np.ndarray, " n"],
+    subjects: Integer[np.ndarray, " n"],
+    *,
+    num_resamples: int = 2000,
+    generator: np.random.Generator,
+) -> Bootstrap:
+    """Resample a ratio of two sums over items, such as squared errors over squared lengths.
+
+    Args:
+        numerators: One per item.
+        denominators: One per item, each >= 0, not all 0.
+        subjects: Subject of each item.
+        num_resamples: At least 1. A resample whose denominators sum to 0 is dropped.
+        generator: Source of the resamples.
+
+    Raises:
+        ConfigError: `num_resamples` is below 1.
+        InsufficientDataError: There are fewer than 2 subjects.
+        ShapeError: The lengths differ, or a value is NaN, infinite or negative where it may not.
+    """
+    check_scores("numerators", numerators)
+    check_scores("denominators", denominators)
+    check_same_length("denominators", len(denominators), "numerators", len(numerators))
+    check_same_length("subjects", len(subjects), "numerators", len(numerators))
+    if denominators.min() < 0 or not denominators.any():
+        raise ShapeError("denominators must be >= 0 and not all 0; there is nothing to divide by")
+    drawn = draw_subjects(subjects, num_resamples, generator)
+    _, item_subject = np.unique(subjects, return_inverse=True)
+    above, below = (
+        np.bincount(item_subject, weights=values) for values in (numerators, denominators)
+    )
+    sums = drawn @ below
+    return Bootstrap(
+        value=float(numerators.sum() / denominators.sum()),
+        replicates=(drawn @ above)[sums > 0] / sums[sums > 0],
+    )
 
 
 def bootstrap_cmc(

@@ -2,6 +2,7 @@
 
 from xnn.attacks.base import Attack
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
+from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {

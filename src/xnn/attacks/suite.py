@@ -1,11 +1,12 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
-from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
+from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
+    "known-plaintext": KnownPlaintext(),
     "unpaired-moments": MomentRecovery(),
 }
 

@@ -6,6 +6,7 @@
     |-- InsufficientDataError  (ValueError)       too little data for what was asked
     |-- FacesError             (ValueError)       photographs, folders and manifests
     |-- ShapeError             (ValueError)       an array has the wrong shape, type or values
+    |-- NoInverseError         (ValueError)       records that cannot be turned back into features
     |-- FormatError            (ValueError)       a file is not what it should be
     |   |-- VersionError                          written by another version of a format
     |   `-- CorruptError                          truncated, altered or failing its checksum
@@ -45,6 +46,10 @@ class FacesError(XnnError, ValueError):
 
 class ShapeError(XnnError, ValueError):
     """An array has the wrong shape, type or values."""
+
+
+class NoInverseError(XnnError, ValueError):
+    """The scheme's records cannot be turned back into features."""
 
 
 class FormatError(XnnError, ValueError):

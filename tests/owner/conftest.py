@@ -66,5 +66,11 @@ def other_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
 
 
 @pytest.fixture
+def narrow_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
+    """Of a scheme whose records have another shape than the features, and no inverse."""
+    return make_key(tmp_path / "keys", extractor, "random-projection")
+
+
+@pytest.fixture
 def plain_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
     return make_key(tmp_path / "keys", extractor, "plain")

@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from xnn.errors import KeyMismatchError
+from xnn.errors import ConfigError, KeyMismatchError
 from xnn.extractors.interface import Extractor
 from xnn.owner.binding import bind_key, scope_of
 from xnn.secret import SecretKey
+
+
+def test_no_key_is_made_for_a_rival(extractor: Extractor) -> None:
+    with pytest.raises(ConfigError, match="'random-projection' is here to be measured"):
+        scope_of(extractor.card, dataset="orl", scheme="random-projection")
 
 
 @pytest.mark.parametrize(

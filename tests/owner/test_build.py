@@ -15,6 +15,7 @@ from xnn.errors import (
     FacesError,
     InsufficientDataError,
     KeyMismatchError,
+    NoInverseError,
     OutputExistsError,
     ResumeError,
 )
@@ -200,6 +201,36 @@ def test_rekeyed_equals_built_from_scratch(
         # float16 and int8 round twice, and the old inverse magnifies the first rounding
         tolerance = {"float32": 1e-4, "float16": 0.05, "int8": 1.0}[record_type]
         assert np.linalg.norm(got - want) <= tolerance * np.linalg.norm(want)
+
+
+def test_records_of_another_shape(
+    faces: FaceSet, extractor: Extractor, keyfile: KeyFile, narrow_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    built = build_shards(faces, extractor, narrow_keyfile, tmp_path / "s", SMALL)
+    assert (built.n, built.d) == (16, 128)
+    shards = ShardSet.open(tmp_path / "s")
+    assert shards.split("train").read(np.arange(2)).shape == (2, 16, 128)
+    build_shards(faces, extractor, keyfile, tmp_path / "wide", SMALL)
+    wide = ShardSet.open(tmp_path / "wide")
+    moved = rekey_shards(wide, keyfile, narrow_keyfile, tmp_path / "moved")
+    assert (moved.n, moved.d) == (16, 128)
+    want, got = (
+        by_subject(tmp_path / "s", narrow_keyfile),
+        by_subject(tmp_path / "moved", narrow_keyfile),
+    )
+    for subject, records in want.items():
+        assert np.allclose(got[subject], records, atol=1e-3)
+
+
+def test_records_without_an_inverse_are_not_rekeyed(
+    faces: FaceSet, extractor: Extractor, keyfile: KeyFile, narrow_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    build_shards(faces, extractor, narrow_keyfile, tmp_path / "s", SMALL)
+    before = read_key_info(keyfile.path).exposures
+    with pytest.raises(NoInverseError, match="'random-projection' cannot be re-keyed"):
+        rekey_shards(ShardSet.open(tmp_path / "s"), narrow_keyfile, keyfile, tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+    assert read_key_info(keyfile.path).exposures == before
 
 
 def test_keys_of_something_else_are_refused(

@@ -1,4 +1,4 @@
-"""Every scheme against explicit float64 permutations and matrices, and its inverse."""
+"""What holds of every scheme: determinism, shapes, errors, and what its card says of it."""
 
 import copy
 import pickle
@@ -9,33 +9,169 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnn.errors import ConfigError, SecretLeakError, ShapeError
-from xnn.schemes import SCHEMES, KeyStream, find_scheme
+from xnn.errors import ConfigError, NoInverseError, SecretLeakError, ShapeError
+from xnn.schemes import SCHEMES, KeyStream, Scheme, find_scheme
 from xnn.schemes.matrices import draw_matrix
 from xnn.types import TokenShape
 
 SEED = bytes(range(32))
 SHAPE = TokenShape(7, 12)
 
+KEYED = [name for name in SCHEMES if name != "plain"]
+READ_FEATURES = [name for name, s in SCHEMES.items() if s.card.reads == "features"]
+INVERTIBLE = [name for name, s in SCHEMES.items() if s.card.invertible]
+
 
 def features(b: int = 5, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=(b, 7, 12))).float()
 
 
+def samples(scheme: Scheme, b: int = 5, seed: int = 0) -> torch.Tensor:
+    """Whatever the scheme reads."""
+    if scheme.card.reads == "features":
+        return features(b, seed)
+    crops = np.random.default_rng(seed).integers(0, 256, size=(b, 112, 112, 3), dtype=np.uint8)
+    return torch.from_numpy(crops)
+
+
+def bound(name: str, seed: bytes = SEED):
+    return find_scheme(name).bind(SHAPE, KeyStream(seed))
+
+
 @pytest.mark.parametrize("name", SCHEMES)
-def test_inverse_gives_the_features_back(name: str) -> None:
-    obfuscator = find_scheme(name).bind(SHAPE, KeyStream(SEED))
-    given_features = features()
-    before = given_features.clone()
-    back = obfuscator.deobfuscate(obfuscator.obfuscate(given_features))
-    assert torch.equal(given_features, before), "the caller's tensor was changed"
-    assert torch.allclose(back, given_features, atol=1e-4)
+def test_records_have_the_shape_that_was_promised(name: str) -> None:
+    scheme = find_scheme(name)
+    given_samples = samples(scheme)
+    before = given_samples.clone()
+    obfuscator = bound(name)
+    records = obfuscator.obfuscate(given_samples)
+    shape = scheme.record_shape(SHAPE)
+    assert obfuscator.record_shape == shape
+    assert records.shape == (5, shape.n, shape.d)
+    assert records.dtype == torch.float32
+    assert torch.isfinite(records).all()
+    assert torch.equal(given_samples, before), "the caller's tensor was changed"
+    if scheme.card.reads == "features":
+        assert obfuscator.obfuscate(given_samples.double()).dtype == torch.float64
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEMES if name != "plain"])
+@pytest.mark.parametrize("name", SCHEMES)
+def test_the_same_key_and_sample_give_the_same_record(name: str) -> None:
+    given_samples = samples(find_scheme(name))
+    assert torch.equal(
+        bound(name).obfuscate(given_samples), bound(name).obfuscate(given_samples.clone())
+    )
+
+
+@pytest.mark.parametrize("name", [n for n, s in SCHEMES.items() if not s.card.mixes])
+def test_a_record_does_not_depend_on_its_batch(name: str) -> None:
+    """An interrupted build goes on in other batches."""
+    obfuscator = bound(name)
+    given_samples = samples(find_scheme(name))
+    together = obfuscator.obfuscate(given_samples)
+    alone = torch.cat([obfuscator.obfuscate(one[None]) for one in given_samples])
+    assert torch.allclose(together, alone, atol=1e-5)
+    backwards = obfuscator.obfuscate(given_samples.flip(0)).flip(0)
+    assert torch.allclose(together, backwards, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, s in SCHEMES.items() if s.card.mixes])
+def test_mixing_schemes_do_mix(name: str) -> None:
+    given_samples = samples(find_scheme(name))
+    others = given_samples.clone()
+    others[1:] = samples(find_scheme(name), seed=1)[1:]
+    obfuscator = bound(name)
+    one, two = obfuscator.obfuscate(given_samples)[0], obfuscator.obfuscate(others)[0]
+    assert not torch.allclose(one, two)
+
+
+@pytest.mark.parametrize("name", KEYED)
 def test_other_keys_give_other_records(name: str) -> None:
-    one, other = (find_scheme(name).bind(SHAPE, KeyStream(bytes([k]) * 32)) for k in (1, 2))
-    assert not torch.allclose(one.obfuscate(features()), other.obfuscate(features()))
+    given_samples = samples(find_scheme(name))
+    one, other = (bound(name, bytes([k]) * 32).obfuscate(given_samples) for k in (1, 2))
+    assert not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("name", INVERTIBLE)
+def test_inverse_gives_the_features_back(name: str) -> None:
+    obfuscator = bound(name)
+    back = obfuscator.deobfuscate(obfuscator.obfuscate(features()))
+    assert torch.allclose(back, features(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in SCHEMES if n not in INVERTIBLE])
+def test_where_there_is_no_inverse_one_error_says_so(name: str) -> None:
+    obfuscator = bound(name)
+    records = obfuscator.obfuscate(samples(find_scheme(name)))
+    with pytest.raises(NoInverseError, match=r"has no inverse.* from the photographs"):
+        obfuscator.deobfuscate(records)
+
+
+@pytest.mark.parametrize("name", READ_FEATURES)
+def test_linear_cards_are_true(name: str) -> None:
+    """Linear: one affine map for all records. All others break the rule of the parallelogram."""
+    scheme = find_scheme(name)
+    x, y = features().double(), features(seed=1).double()
+    obfuscate = bound(name).obfuscate
+    broken = obfuscate(x + y) - obfuscate(x) - obfuscate(y) + obfuscate(torch.zeros_like(x))
+    assert (float(broken.abs().max()) < 1e-9) == scheme.card.linear
+
+
+@pytest.mark.parametrize("name", READ_FEATURES)
+def test_bad_features_get_one_clear_error(name: str) -> None:
+    obfuscator = bound(name)
+    with pytest.raises(ShapeError, match=r"\(5, 7, 11\), the key is for \(b, 7, 12\)"):
+        obfuscator.obfuscate(torch.zeros(5, 7, 11))
+    with pytest.raises(ShapeError, match="NaN or infinity"):
+        obfuscator.obfuscate(torch.full((1, 7, 12), float("nan")))
+    with pytest.raises(ShapeError, match="tokens"):
+        obfuscator.obfuscate(torch.zeros(2, 112, 112, 3, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("name", [n for n in SCHEMES if n not in READ_FEATURES])
+def test_features_for_a_scheme_that_reads_crops(name: str) -> None:
+    with pytest.raises(ShapeError, match="reads crops, not features"):
+        bound(name).obfuscate(features())
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_records_of_another_shape_are_refused(name: str) -> None:
+    shape = bound(name).record_shape
+    with pytest.raises(ShapeError, match=rf"the key is for \(b, {shape.n}, {shape.d}\)"):
+        bound(name).deobfuscate(torch.zeros(2, shape.n + 1, shape.d))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_an_empty_batch_gives_no_records(name: str) -> None:
+    obfuscator = bound(name)
+    shape = obfuscator.record_shape
+    nothing = samples(find_scheme(name))[:0]
+    assert obfuscator.obfuscate(nothing).shape == (0, shape.n, shape.d)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_an_obfuscator_is_not_copied_or_printed(name: str) -> None:
+    obfuscator = bound(name)
+    assert "redacted" in repr(obfuscator)
+    with pytest.raises(SecretLeakError):
+        pickle.dumps(obfuscator)
+    with pytest.raises(SecretLeakError):
+        copy.deepcopy(obfuscator)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_torchs_own_generator_is_left_alone(name: str) -> None:
+    state = torch.get_rng_state()
+    bound(name).obfuscate(samples(find_scheme(name)))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_unknown_scheme_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'papr'; choose one of plain, paper"):
+        find_scheme("papr")
+
+
+# The paper and its switches
 
 
 @settings(max_examples=20)
@@ -62,28 +198,3 @@ def test_switches_switch() -> None:
     assert torch.allclose(mixed, x @ matrix, atol=1e-5)
     turned = SCHEMES["paper-haar"].bind(SHAPE, KeyStream(SEED)).obfuscate(x)
     assert torch.allclose(turned.norm(dim=2).sort().values, x.norm(dim=2).sort().values, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", SCHEMES)
-def test_bad_features_get_one_clear_error(name: str) -> None:
-    obfuscator = find_scheme(name).bind(SHAPE, KeyStream(SEED))
-    with pytest.raises(ShapeError, match=r"\(5, 7, 11\), the key is for \(b, 7, 12\)"):
-        obfuscator.obfuscate(torch.zeros(5, 7, 11))
-    with pytest.raises(ShapeError, match="NaN or infinity"):
-        obfuscator.obfuscate(torch.full((1, 7, 12), float("nan")))
-    assert obfuscator.obfuscate(torch.zeros(0, 7, 12)).shape == (0, 7, 12)
-
-
-@pytest.mark.parametrize("name", SCHEMES)
-def test_an_obfuscator_is_not_copied_or_printed(name: str) -> None:
-    obfuscator = find_scheme(name).bind(SHAPE, KeyStream(SEED))
-    assert "redacted" in repr(obfuscator)
-    with pytest.raises(SecretLeakError):
-        pickle.dumps(obfuscator)
-    with pytest.raises(SecretLeakError):
-        copy.deepcopy(obfuscator)
-
-
-def test_unknown_scheme_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'papr'; choose one of plain, paper"):
-        find_scheme("papr")

@@ -171,7 +171,7 @@ def _evaluate(
 
 def as_stored(
     obfuscator: Obfuscator, tokens: Float32[np.ndarray, "b n d"], record_type: RecordType
-) -> Float32[np.ndarray, "b n d"]:
+) -> Float32[np.ndarray, "b m e"]:
     """Return records as the cloud reads them: obfuscated, stored and read back."""
     records = obfuscator.obfuscate(torch.from_numpy(tokens)).numpy()
     return decode(*encode(records, record_type), record_type)

@@ -13,6 +13,7 @@ from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.duplicates import crosses_subjects, find_duplicates
 from xnn.faces.splits import SplitSettings, split_faces
+from xnn.owner.binding import record_shape_of
 from xnn.owner.build import build_shards
 from xnn.owner.plan import BuildSettings
 from xnn.owner.rekey import rekey_shards
@@ -70,7 +71,8 @@ def build(
     scope = keyfile.key.scope
     used = faces.only("train", "val")
     if dry_run:
-        size = record_bytes(scope.n, scope.d, settings.record_type)
+        shape = record_shape_of(scope)
+        size = record_bytes(shape.n, shape.d, settings.record_type)
         plan = {"scheme": scope.scheme, "records": len(used) + mirror * len(faces.only("train"))}
         emit(plan | {"bytes_per_record": size, "written": False}, title="Would write")
         return

@@ -3,6 +3,7 @@
 Trust: owner.
 """
 
+from xnn.errors import ConfigError
 from xnn.extractors.card import ExtractorCard
 from xnn.extractors.interface import Extractor
 from xnn.schemes import KeyStream, Obfuscator, find_scheme
@@ -14,20 +15,38 @@ def scope_of(card: ExtractorCard, *, dataset: str, scheme: str) -> KeyScope:
     """Return the scope of a key for one data set, extractor and scheme.
 
     Raises:
-        ConfigError: There is no such scheme, or the data set's name cannot be used.
+        ConfigError: There is no such scheme, it is a rival kept for comparison, it cannot take
+            features of this shape, or the data set's name cannot be used.
     """
+    found = find_scheme(scheme)
+    if found.card.comparison_only:
+        raise ConfigError(
+            f"scheme {scheme!r} is here to be measured, and no keys are made for it; choose one "
+            "of `xnn scheme list` that is not for comparison only"
+        )
+    found.record_shape(card.shape)
     return KeyScope(
         dataset=dataset,
         extractor_digest=card.digest(),
         n=card.n,
         d=card.d,
         scheme=scheme,
-        scheme_version=find_scheme(scheme).card.version,
+        scheme_version=found.card.version,
     )
+
+
+def record_shape_of(scope: KeyScope) -> TokenShape:
+    """Return the shape of the records made under keys of this scope."""
+    return find_scheme(scope.scheme).record_shape(scope.shape)
 
 
 def bind_key(key: SecretKey, *, extractor_digest: str, shape: TokenShape) -> Obfuscator:
     """Bind the key's scheme; refuses features the key was not made for.
+
+    Args:
+        key: See there.
+        extractor_digest: Of the extractor that makes the features.
+        shape: Of the features; records may have another.
 
     Raises:
         KeyMismatchError: The extractor, its shape or the scheme's version differ.

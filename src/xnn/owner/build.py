@@ -15,7 +15,7 @@ from xnn.errors import ShapeError
 from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crop
 from xnn.faces.dataset import FaceSet, Sample
-from xnn.owner.binding import obfuscator_for
+from xnn.owner.binding import obfuscator_for, record_shape_of
 from xnn.owner.plan import BuildPlan, BuildSettings, Item, ShardPlan, labels_of, plan_build
 from xnn.owner.subject_map import save_subject_map
 from xnn.schemes import Obfuscator
@@ -100,14 +100,15 @@ def describe(
     settings: BuildSettings,
 ) -> Manifest:
     """Return the manifest of a finished build."""
+    shape = record_shape_of(key.scope)
     return Manifest(
         scheme=key.scope.scheme,
         scheme_version=key.scope.scheme_version,
         key_id=key.key_id,
         extractor=extractor.card.to_dict(),
         extractor_digest=extractor.card.digest(),
-        n=key.scope.n,
-        d=key.scope.d,
+        n=shape.n,
+        d=shape.d,
         record_type=settings.record_type,
         num_classes={split: len(plan.class_numbers.get(split, {})) for split in SHARD_SPLITS},
         shards=writer.entries(),

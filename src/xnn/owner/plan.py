@@ -12,6 +12,7 @@ from xnn.errors import ConfigError, InsufficientDataError
 from xnn.faces.dataset import FaceSet
 from xnn.files import canonical_json, disk_errors
 from xnn.owner.arrangement import arrange
+from xnn.owner.binding import record_shape_of
 from xnn.secret import SecretKey
 from xnn.shards.manifest import SHARD_SPLITS, ShardSplit
 from xnn.shards.records import RecordType, check_record_type, record_bytes
@@ -126,7 +127,8 @@ def _arranged_items(
 def _shard_size(key: SecretKey, settings: BuildSettings) -> int:
     if settings.records_per_shard:
         return settings.records_per_shard
-    size = record_bytes(key.scope.n, key.scope.d, settings.record_type)
+    shape = record_shape_of(key.scope)
+    size = record_bytes(shape.n, shape.d, settings.record_type)
     return max(1, _TARGET_SHARD_BYTES // size // settings.batch_size) * settings.batch_size
 
 

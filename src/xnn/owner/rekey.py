@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
+from xnn.errors import NoInverseError
 from xnn.owner.arrangement import arrange
-from xnn.owner.binding import bind_key
+from xnn.owner.binding import bind_key, record_shape_of
 from xnn.owner.subject_map import load_subject_map, save_subject_map
-from xnn.schemes import Obfuscator
+from xnn.schemes import Obfuscator, find_scheme
 from xnn.secret import KeyFile, SecretKey
 from xnn.shards import Manifest, ShardSet, ShardWriter, SplitRecords
 from xnn.shards.arrow import encode_shard
@@ -35,16 +36,18 @@ def rekey_shards(
     """Write the same records under another key, in that key's order and class numbers.
 
     The result is what a build from the photographs under the new key would give, up to the
-    rounding of the stored type and of the old inverse. Killed and called again, it continues.
+    rounding of the stored type and of the old inverse; but the noise of a scheme that adds some is
+    another draw. Killed and called again, it continues.
 
     Args:
         shards: Made under the old key.
-        old: Key the shards were made under.
+        old: Key the shards were made under; its scheme needs an inverse.
         new: Key for the same extractor; its scheme may differ.
         folder: New, empty, or holding this very re-keying unfinished.
         on_records: Told how many more records are done.
 
     Raises:
+        NoInverseError: The old key's scheme has no inverse; nothing is read or written.
         KeyMismatchError: `old` did not make these shards, or a key is for another
             extractor or another version of its scheme.
         CorruptError: A shard or the old subject map was altered; nothing is written before all
@@ -55,8 +58,9 @@ def rekey_shards(
     """
     manifest = shards.manifest
     old.key.require(key_id=manifest.key_id)
+    _require_inverse(old.key)
     undo, redo = (
-        bind_key(key, extractor_digest=manifest.extractor_digest, shape=manifest.shape)
+        bind_key(key, extractor_digest=manifest.extractor_digest, shape=old.key.scope.shape)
         for key in (old.key, new.key)
     )
     shards.verify()
@@ -88,9 +92,20 @@ def rekey_shards(
     return result
 
 
+def _require_inverse(key: SecretKey) -> None:
+    if not find_scheme(key.scope.scheme).card.invertible:
+        raise NoInverseError(
+            f"records of scheme {key.scope.scheme!r} cannot be re-keyed: it has no inverse; build "
+            "them again from the photographs under the new key with `xnn shard build`"
+        )
+
+
 def _describe(manifest: Manifest, key: SecretKey, writer: ShardWriter) -> Manifest:
+    shape = record_shape_of(key.scope)
     return replace(
         manifest,
+        n=shape.n,
+        d=shape.d,
         scheme=key.scope.scheme,
         scheme_version=key.scope.scheme_version,
         key_id=key.key_id,
@@ -100,7 +115,7 @@ def _describe(manifest: Manifest, key: SecretKey, writer: ShardWriter) -> Manife
 
 def _change(
     records: Float32[np.ndarray, "b n d"], undo: Obfuscator, redo: Obfuscator
-) -> Float32[np.ndarray, "b n d"]:
+) -> Float32[np.ndarray, "b m e"]:
     # float64 in between, so that the old inverse costs no more than it must
     features = undo.deobfuscate(torch.from_numpy(records).double())
     return redo.obfuscate(features).float().numpy()

@@ -2,19 +2,31 @@
 
 from xnn.errors import ConfigError
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
+from xnn.schemes.fresh_order import FreshOrder
+from xnn.schemes.guarantee import Guarantee
 from xnn.schemes.keystream import KeyStream
+from xnn.schemes.noise import NoiseOnly
 from xnn.schemes.paper import Paper
 from xnn.schemes.plain import Plain
+from xnn.schemes.random_projection import RandomProjection
 
-__all__ = ["SCHEMES", "KeyStream", "Obfuscator", "Scheme", "SchemeCard", "find_scheme"]
+__all__ = ["SCHEMES", "Guarantee", "KeyStream", "Obfuscator", "Scheme", "SchemeCard", "find_scheme"]
 
-SCHEMES: dict[str, Scheme] = {
-    "plain": Plain(),
-    "paper": Paper(),
-    "paper-haar": Paper(name="paper-haar", mix="haar"),
-    "paper-matrix-only": Paper(name="paper-matrix-only", permute=False),
-    "paper-permutation-only": Paper(name="paper-permutation-only", mix="none"),
-}
+_ALL: tuple[Scheme, ...] = (
+    Plain(),
+    Paper(),
+    Paper(name="paper-haar", mix="haar"),
+    Paper(name="paper-matrix-only", permute=False),
+    Paper(name="paper-permutation-only", mix="none"),
+    FreshOrder(),
+    # Rivals, for the board
+    NoiseOnly(name="gaussian-noise-1", noise="gaussian", strength=1.0),
+    NoiseOnly(name="gaussian-noise-3", noise="gaussian", strength=3.0),
+    NoiseOnly(name="laplace-noise-1", noise="laplace", strength=1.0),
+    RandomProjection(),
+)
+
+SCHEMES: dict[str, Scheme] = {scheme.card.name: scheme for scheme in _ALL}
 
 
 def find_scheme(name: str) -> Scheme:

@@ -1,16 +1,19 @@
-"""What a scheme is: a public recipe that, bound to key material, obfuscates token features."""
+"""What a scheme is: a public recipe that, bound to key material, turns features into records."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Never
+from typing import Literal, Never, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from xnn.errors import SecretLeakError, ShapeError
+from xnn.errors import NoInverseError, SecretLeakError, ShapeError
+from xnn.schemes.guarantee import Guarantee
 from xnn.schemes.keystream import KeyStream
-from xnn.types import TokenShape
+from xnn.types import CROP_SIZE_PX, TokenShape
+
+Reads = Literal["features", "crops"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,7 @@ class SchemeCard:
     """What is known to break it, in words."""
     source: str = "this project"
     """Paper it is from."""
-    reads: Literal["features", "crops"] = "features"
+    reads: Reads = "features"
     """What it obfuscates: the extractor's tokens, or (rivals only) the aligned crops themselves."""
     linear: bool = False
     """One fixed affine map of a record serves every record under a key."""
@@ -35,6 +38,8 @@ class SchemeCard:
     """Tokens of every record are in an order of their own."""
     randomised: bool = False
     """Records carry noise, or other chance beyond the key."""
+    mixes: bool = False
+    """A record is made of several samples of its batch (rivals only)."""
     invertible: bool = True
     """The owner can go back, so that shards can be re-keyed without the photographs."""
     comparison_only: bool = False
@@ -44,47 +49,100 @@ class SchemeCard:
 class Obfuscator(ABC):
     """A scheme under one key. Holds key material, so it refuses to be pickled or copied.
 
+    Subclasses write `_records`, and `_features` where there is an inverse.
+
+    Args:
+        shape: Tokens and width of the features.
+        record_shape: Tokens and width of the records; None where they are the same.
+        reads: Whether it is given features or crops.
+
     Trust: owner or device; an attacker may hold one under a key of its own.
     """
 
-    def __init__(self, shape: TokenShape) -> None:
+    def __init__(
+        self,
+        shape: TokenShape,
+        record_shape: TokenShape | None = None,
+        *,
+        reads: Reads = "features",
+    ) -> None:
         self.shape = shape
+        self.record_shape = record_shape or shape
+        self.reads: Reads = reads
 
     def __reduce_ex__(self, protocol: object) -> Never:
         raise SecretLeakError("an obfuscator is not copied or pickled; bind the scheme again")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.shape}, <redacted>)"
+        return f"{type(self).__name__}({self.shape} -> {self.record_shape}, <redacted>)"
 
-    @abstractmethod
-    def obfuscate(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    @final
+    def obfuscate(self, samples: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b m e"]:
         """Return the records that may cross the border; sample order is kept.
 
-        Raises:
-            ShapeError: The features are not (b, n, d) of this obfuscator's shape, or not finite.
-        """
+        Args:
+            samples: Features (b, n, d) of any float type; for a scheme that reads crops, uint8
+                crops (b, 112, 112, 3), RGB. They are not changed.
 
-    @abstractmethod
-    def deobfuscate(self, records: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        Returns:
+            Records of `record_shape`, in the features' own precision (float32 from crops).
+
+        Raises:
+            ShapeError: The samples are of another shape or type, or not finite.
+
+        Trust: the input reveals the face. The output may cross the border; how little that means
+            is in the scheme's card.
+        """
+        if self.reads == "crops":
+            self._check_crops(samples)
+        else:
+            _check_tokens(samples, self.shape, "tokens", "use the extractor the key was made for")
+        if len(samples) == 0:
+            dtype = samples.dtype if samples.is_floating_point() else torch.float32
+            return torch.empty(0, self.record_shape.n, self.record_shape.d, dtype=dtype)
+        return self._records(samples)
+
+    @final
+    def deobfuscate(self, records: Float[Tensor, "b m e"]) -> Float[Tensor, "b n d"]:
         """Return the features behind the records, up to rounding.
 
         Raises:
-            ShapeError: As in `obfuscate`.
-        """
+            NoInverseError: The scheme has no inverse (`SchemeCard.invertible`).
+            ShapeError: The records are of another shape, or not finite.
 
-    def check(self, tokens: Float[Tensor, "..."]) -> None:
-        """Refuse tokens of another shape, and values that are not finite.
-
-        Raises:
-            ShapeError: As said.
+        Trust: owner only; the output reveals the face.
         """
-        if tokens.ndim != 3 or tuple(tokens.shape[1:]) != (self.shape.n, self.shape.d):
+        _check_tokens(records, self.record_shape, "records", "give records made under this key")
+        return self._features(records)
+
+    @abstractmethod
+    def _records(self, samples: Tensor) -> Tensor:
+        """Turn checked samples, at least one, into records."""
+
+    def _features(self, records: Tensor) -> Tensor:
+        """Turn checked records back into features."""
+        raise NoInverseError(
+            f"{type(self).__name__} has no inverse: its records keep too little of the features; "
+            "make new records from the photographs"
+        )
+
+    def _check_crops(self, crops: Tensor) -> None:
+        size = CROP_SIZE_PX
+        if crops.dtype != torch.uint8 or crops.shape[1:] != (size, size, 3):
             raise ShapeError(
-                f"tokens have shape {tuple(tokens.shape)}, the key is for (b, {self.shape.n}, "
-                f"{self.shape.d}); use the extractor that the key was made for"
+                f"crops are {crops.dtype} {tuple(crops.shape)}, expected torch.uint8 "
+                f"(b, {size}, {size}, 3); this scheme reads crops, not features"
             )
-        if not torch.isfinite(tokens).all():
-            raise ShapeError("tokens hold NaN or infinity; look at the extractor and its input")
+
+
+def _check_tokens(tokens: Tensor, shape: TokenShape, what: str, remedy: str) -> None:
+    if tokens.ndim != 3 or tuple(tokens.shape[1:]) != (shape.n, shape.d):
+        raise ShapeError(
+            f"{what} have shape {tuple(tokens.shape)}, the key is for (b, {shape.n}, {shape.d}); "
+            f"{remedy}"
+        )
+    if not tokens.is_floating_point() or not torch.isfinite(tokens).all():
+        raise ShapeError(f"{what} hold NaN or infinity; look at the extractor and its input")
 
 
 class Scheme(ABC):
@@ -93,8 +151,20 @@ class Scheme(ABC):
     card: SchemeCard
 
     def record_shape(self, shape: TokenShape) -> TokenShape:
-        """Return the shape of the records made from features of this shape."""
+        """Return the shape of the records made from features of this shape.
+
+        Raises:
+            ConfigError: The scheme cannot take features of this shape.
+        """
         return shape
+
+    def guarantee(self, shape: TokenShape) -> Guarantee | None:
+        """Return what can be proved of a record whoever attacks; None for nothing, the usual case.
+
+        Args:
+            shape: Tokens and width of the features.
+        """
+        return None
 
     @abstractmethod
     def bind(self, shape: TokenShape, stream: KeyStream) -> Obfuscator:
@@ -103,4 +173,7 @@ class Scheme(ABC):
         Args:
             shape: Tokens and width of the features it will be given.
             stream: Read for nothing else; the same stream gives the same obfuscator.
+
+        Raises:
+            ConfigError: As in `record_shape`.
         """

@@ -1,4 +1,4 @@
-"""Secret square matrices: Gaussian as in the paper, and Haar-distributed orthogonal."""
+"""Secret matrices: Gaussian as in the paper, Haar-distributed orthogonal, and projections."""
 
 from typing import Any, Literal
 
@@ -40,6 +40,17 @@ def draw_matrix(stream: KeyStream, d: int, mix: Mix) -> Float64[np.ndarray, "d d
         if np.linalg.cond(matrix) <= MAX_CONDITION:
             return matrix
     raise ConfigError(f"no {d}x{d} Gaussian matrix below condition {MAX_CONDITION:g}; use haar")
+
+
+def draw_projection(stream: KeyStream, d: int, e: int) -> Float64[np.ndarray, "d e"]:
+    """Draw a matrix with entries N(0, 1/e), which keeps the length of a row on average.
+
+    Args:
+        stream: Key stream read only for this.
+        d: Width of what goes in.
+        e: Width of what comes out; less, the same or more.
+    """
+    return stream.normals(d * e).reshape(d, e) / np.sqrt(np.float64(e))
 
 
 def _haar(stream: KeyStream, d: int) -> Float64[np.ndarray, "d d"]:

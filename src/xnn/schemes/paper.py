@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
@@ -22,6 +22,8 @@ _FALLS_TO = "unpaired statistics of the records; a handful of known images; key 
 @final
 class LinearObfuscator(Obfuscator):
     """Permutes tokens and multiplies each by a matrix: O[b, i] = F[b, order[i]] M.
+
+    A linear map keeps enough structure to be undone from statistics alone: see THREAT_MODEL.md.
 
     Args:
         shape: Tokens and width.
@@ -42,24 +44,12 @@ class LinearObfuscator(Obfuscator):
         self._inverse = torch.linalg.inv(self._matrix)
         self._matrix_f32 = self._matrix.float()
 
-    def obfuscate(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Permute tokens and mix channels; neither the input nor its order of samples changes.
+    def _records(self, samples: Tensor) -> Tensor:
+        matrix = self._matrix if samples.dtype == torch.float64 else self._matrix_f32
+        return samples.index_select(1, self._order) @ matrix
 
-        Trust: the input reveals the face. The output may cross the border, but a linear map keeps
-            enough structure to be undone from statistics alone: see THREAT_MODEL.md.
-        """
-        self.check(features)
-        matrix = self._matrix if features.dtype == torch.float64 else self._matrix_f32
-        return features.index_select(1, self._order) @ matrix
-
-    def deobfuscate(self, records: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Undo `obfuscate` in float64 and return the records' own precision.
-
-        The relative error is at most about the matrix's condition number times the records' own.
-
-        Trust: owner only; the output reveals the face.
-        """
-        self.check(records)
+    def _features(self, records: Tensor) -> Tensor:
+        # In float64: the relative error is at most the condition number times the records' own.
         features = (records.double() @ self._inverse).index_select(1, self._place)
         return features.to(records.dtype)
 

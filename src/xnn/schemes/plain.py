@@ -2,7 +2,6 @@
 
 from typing import final
 
-from jaxtyping import Float
 from torch import Tensor
 
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
@@ -14,14 +13,10 @@ from xnn.types import TokenShape
 class PlainObfuscator(Obfuscator):
     """Passes features on as they are."""
 
-    def obfuscate(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Return the features unchanged."""
-        self.check(features)
-        return features
+    def _records(self, samples: Tensor) -> Tensor:
+        return samples
 
-    def deobfuscate(self, records: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Return the records unchanged."""
-        self.check(records)
+    def _features(self, records: Tensor) -> Tensor:
         return records
 
 

@@ -199,5 +199,5 @@ def _embed(tail: Tail, records: Float32[np.ndarray, "b n d"]) -> Float32[np.ndar
 
 def _obfuscate(
     obfuscator: Obfuscator, tokens: Float32[np.ndarray, "b n d"]
-) -> Float32[np.ndarray, "b n d"]:
+) -> Float32[np.ndarray, "b m e"]:
     return obfuscator.obfuscate(torch.from_numpy(tokens)).numpy()

@@ -3,11 +3,13 @@
 from xnn.attacks.base import Attack
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
+from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
     "known-plaintext": KnownPlaintext(),
     "unpaired-moments": MomentRecovery(),
+    "weak-key-search": WeakKeySearch(),
 }
 
 

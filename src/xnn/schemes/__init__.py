@@ -2,9 +2,12 @@
 
 from xnn.errors import ConfigError
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
+from xnn.schemes.dctdp import FrequencyNoise
 from xnn.schemes.fresh_order import FreshOrder
 from xnn.schemes.guarantee import Guarantee
 from xnn.schemes.keystream import KeyStream
+from xnn.schemes.mixing import MAX_WEIGHT, Mixing
+from xnn.schemes.neuracrypt import NeuraCrypt
 from xnn.schemes.noise import NoiseOnly
 from xnn.schemes.paper import Paper
 from xnn.schemes.plain import Plain
@@ -24,6 +27,12 @@ _ALL: tuple[Scheme, ...] = (
     NoiseOnly(name="gaussian-noise-3", noise="gaussian", strength=3.0),
     NoiseOnly(name="laplace-noise-1", noise="laplace", strength=1.0),
     RandomProjection(),
+    Mixing(name="mixup", num_mixed=2, max_weight=1.0, signs=False, source="arXiv:1710.09412"),
+    Mixing(
+        name="instahide", num_mixed=4, max_weight=MAX_WEIGHT, signs=True, source="arXiv:2010.02772"
+    ),
+    NeuraCrypt(),
+    FrequencyNoise(),
 )
 
 SCHEMES: dict[str, Scheme] = {scheme.card.name: scheme for scheme in _ALL}

@@ -4,6 +4,7 @@
     |-- ConfigError            (ValueError)       a setting is outside its range
     |-- MissingExtraError      (ImportError)      an optional package is not installed
     |-- InsufficientDataError  (ValueError)       too little data for what was asked
+    |-- ExposureError          (ValueError)       more records under one key than the policy allows
     |-- FacesError             (ValueError)       photographs, folders and manifests
     |-- ShapeError             (ValueError)       an array has the wrong shape, type or values
     |-- NoInverseError         (ValueError)       records that cannot be turned back into features
@@ -38,6 +39,10 @@ class MissingExtraError(XnnError, ImportError):
 
 class InsufficientDataError(XnnError, ValueError):
     """Too little data for what was asked."""
+
+
+class ExposureError(XnnError, ValueError):
+    """More records would stand under one key than the exposure policy allows."""
 
 
 class FacesError(XnnError, ValueError):

@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from xnn.attacks.expectation_recognition import ExpectationSettings
-from xnn.bench import leak, utility
+from xnn.bench import utility
 from xnn.bench.cells import CellStore
 from xnn.bench.features import EmbeddingTable, FeatureTable
-from xnn.bench.leak import LeakSettings, Party, control_succeeded, measure_leak
 from xnn.bench.utility import UtilitySettings, measure_utility
-from xnn.errors import ConfigError, CorruptError, FacesError
+from xnn.errors import ConfigError, CorruptError
 from xnn.extractors.card import ExtractorCard
 from xnn.faces.dataset import FaceSet, Sample
 from xnn.faces.splits import SplitSettings
@@ -51,13 +49,6 @@ UTILITY = UtilitySettings(
     tail=TAIL,
     split=SplitSettings(test_subjects=3, val_subjects=2, images_per_test_subject=3),
     mirror=False,
-)
-LEAK = LeakSettings(
-    seeds=2,
-    attack=ExpectationSettings(
-        train=replace(TRAIN, imprint_head=False), tail=replace(TAIL, input_norm="none")
-    ),
-    split=SplitSettings(test_subjects=3, val_subjects=2, images_per_test_subject=3),
 )
 
 
@@ -101,11 +92,6 @@ def table(kind: type, faces: FaceSet) -> FeatureTable:
     made._embeddings = tokens.mean(axis=1)
     made.wall_s = 1.0
     return made
-
-
-def party(name: str) -> Party:
-    faces = face_set(name)
-    return Party(faces=faces, features=table(FeatureTable, faces))
 
 
 def test_utility_rows_and_their_columns(features: FeatureTable, tmp_path: Path) -> None:
@@ -211,58 +197,8 @@ def test_a_damaged_cell_is_one_error(tmp_path: Path, suffix: str, damage: str) -
         store.load(facts)
 
 
-def test_leak_rows_have_their_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    real = leak._attack_cell
-    monkeypatch.setattr(leak, "_attack_cell", lambda *a: calls.append(a[-2:]) or real(*a))
-    victim, public = party("victim"), party("other people")
-    rows = measure_leak(victim, public, CARD, LEAK, CellStore(tmp_path))
-    assert calls == [("plain", 0), ("paper", 0), ("plain", 1), ("paper", 1)]
-    assert measure_leak(victim, public, CARD, LEAK, CellStore(tmp_path)) == rows
-    assert len(calls) == 4
-    assert {*COLUMNS, "attack", "knowledge", "control", "control_ok"} == set(rows[0])
-    by = {(row["scheme"], row["metric"]): row for row in rows}
-    plain, paper = by["plain", "rank_1"], by["paper", "rank_1"]
-    assert plain["control"] == paper["control"] == plain["value"]
-    assert plain["control_ok"] is paper["control_ok"] is control_succeeded(plain)
-    assert paper["subjects"] == 3
-    assert paper["probes"] == 3 * 2
-    assert paper["chance"] == pytest.approx(1 / 3, abs=1e-5)
-
-
-def test_the_attacker_gets_no_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What crosses to the attacker holds no label of a record, no name and no clean record."""
-    victim, public = party("victim"), party("other people")
-    observation, truth, _ = leak._observe(victim, public, CARD, LEAK, "paper", 0)
-    assert len(truth) == len(observation.records)
-    assert "victim" not in repr(observation)
-    held = {tuple(token) for token in observation.records.reshape(-1, D)}
-    clean = victim.features.of(victim.faces.samples).reshape(-1, D)
-    assert not held & {tuple(token) for token in clean.astype(np.float16).astype(np.float32)}
-    gallery = {tuple(token) for token in observation.gallery.reshape(-1, D)}
-    assert gallery <= {tuple(token) for token in clean}
-
-
-def test_people_in_both_sets_are_refused(tmp_path: Path) -> None:
-    victim = party("victim")
-    with pytest.raises(FacesError, match="10 subjects are in the victim's and in the public"):
-        measure_leak(victim, victim, CARD, LEAK, CellStore(tmp_path))
-
-
 def test_settings_outside_their_range() -> None:
     with pytest.raises(ConfigError, match="unknown scheme 'rot13'"):
         replace(UTILITY, schemes=("rot13",))
     with pytest.raises(ConfigError, match="seeds=0"):
         replace(UTILITY, seeds=0)
-    with pytest.raises(ConfigError, match="seeds=0"):
-        replace(LEAK, seeds=0)
-
-
-def test_a_control_must_be_well_above_chance() -> None:
-    assert control_succeeded({"low": 0.31, "chance": 0.1})
-    assert not control_succeeded({"low": 0.29, "chance": 0.1})
-
-
-def test_a_small_gallery_can_still_have_a_control() -> None:
-    assert control_succeeded({"low": 0.76, "chance": 0.5})
-    assert not control_succeeded({"low": 0.74, "chance": 0.5})

@@ -34,7 +34,7 @@ class Demo:
 
 def run(out: Path) -> dict[str, Any]:
     with contextlib.chdir(out.parent):  # a relative folder, as `xnn demo --out demo-out` gives
-        return run_demo(Path(out.name), seeds=1, max_subjects=12, attack_epochs=1)
+        return run_demo(Path(out.name), seeds=1, max_subjects=12)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What an attack is: settings in the constructor, everything about the victim in the observation."""
+"""What an attack is: settings in the constructor, all about the victim in the observation."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -28,6 +28,10 @@ class AttackCard:
     """Paper, or "this project"."""
     learned: bool = False
     """Whether it trains a network: slower, and dependent on its budget."""
+    control: str = "plain"
+    """The scheme that the attack must break, or it is not working."""
+    needs_tail: bool = False
+    """Whether it reads the tail that the cloud trained; one is trained only where it is read."""
 
 
 class Attack(ABC):

@@ -1,5 +1,4 @@
-"""What an attacker is granted, as values: printed with every result, since no number means anything
-without them."""
+"""What an attacker is granted, as values printed with every result: no number means much alone."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args

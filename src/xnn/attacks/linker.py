@@ -1,9 +1,10 @@
 """From features behind the probes to scores against the gallery: the last step of many attacks.
 
 The attacker learns, on its own faces, what a public recogniser says of a photograph from the
-extractor's features of it, by ridge regression in its dual form. A recovered feature then becomes an
-embedding, which is compared with the recogniser's embedding of each suspect's clean photograph. The
-plain cosine of centred tokens is tried beside it; people held out decide which of them links better.
+extractor's features of it, by ridge regression in its dual form. A recovered feature then becomes
+an embedding, to compare with the recogniser's embedding of each suspect's clean photograph. The
+cosine of standardised tokens is tried beside it; people held out decide which of the two links
+better.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
+from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
@@ -8,6 +9,7 @@ from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
     "known-plaintext": KnownPlaintext(),
+    "expectation-recognition": ExpectationRecognition(),
     "unpaired-moments": MomentRecovery(),
     "weak-key-search": WeakKeySearch(),
 }

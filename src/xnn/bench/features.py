@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,6 +14,14 @@ from xnn.faces.dataset import FaceSet, Sample
 from xnn.owner.build import read_samples
 
 OnRecords = Callable[[int], None]
+
+
+@runtime_checkable
+class SampleTable(Protocol):
+    """What a scheme reads of each sample: features, or crops for a rival that has no extractor."""
+
+    def of(self, samples: tuple[Sample, ...], *, mirror: bool = False) -> np.ndarray:
+        """Return a row per sample; with `mirror`, followed by those of the mirror images."""
 
 
 @final

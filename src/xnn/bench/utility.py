@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float32
 
 from xnn.bench.cells import CellStore, fingerprint
-from xnn.bench.features import EmbeddingTable, FeatureTable
+from xnn.bench.features import EmbeddingTable, FeatureTable, SampleTable
 from xnn.errors import ConfigError
 from xnn.extractors.card import ExtractorCard
 from xnn.faces.dataset import FaceSet, Sample
@@ -109,7 +109,7 @@ def measure_utility(
 
 def train_and_test(
     split: FaceSet,
-    features: FeatureTable,
+    features: SampleTable,
     obfuscator: Obfuscator,
     settings: UtilitySettings,
     seed: int,
@@ -170,10 +170,16 @@ def _evaluate(
 
 
 def as_stored(
-    obfuscator: Obfuscator, tokens: Float32[np.ndarray, "b n d"], record_type: RecordType
+    obfuscator: Obfuscator, samples: np.ndarray, record_type: RecordType
 ) -> Float32[np.ndarray, "b m e"]:
-    """Return records as the cloud reads them: obfuscated, stored and read back."""
-    records = obfuscator.obfuscate(torch.from_numpy(tokens)).numpy()
+    """Return records as the cloud reads them: obfuscated, stored and read back.
+
+    Args:
+        obfuscator: Under any key.
+        samples: What its scheme reads, features or crops.
+        record_type: How they are stored.
+    """
+    records = obfuscator.obfuscate(torch.from_numpy(samples)).numpy()
     return decode(*encode(records, record_type), record_type)
 
 

@@ -12,6 +12,7 @@ from xnn.cli.output import emit, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import write_atomically
+from xnn.owner.exposure import find_budget
 from xnn.secret import KeyFile, KeyInfo, SecretKey, destroy_key, read_key_info
 
 app = typer.Typer(
@@ -116,4 +117,15 @@ def _describe(info: KeyInfo) -> dict[str, Any]:
         "extractor": info.extractor.get("name"),
         "records_made": info.num_records,
         "uploads": len(info.exposures),
+        "exposure": _exposure(info),
     }
+
+
+def _exposure(info: KeyInfo) -> str:
+    scope = info.scope
+    if scope.scheme == "plain":
+        return "the scheme is plain: the records protect nothing"
+    budget = find_budget(
+        scope.scheme, scope.scheme_version, str(info.extractor.get("name", "unknown"))
+    )
+    return "never measured" if budget is None else budget.describe()

@@ -24,7 +24,9 @@ COMMANDS = {
     "train": "xnn.cli.train:train",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
-    "attack": "xnn.cli.measure:attack",
+    "attack": "xnn.cli.redteam:attack",
+    "board": "xnn.cli.redteam:board",
+    "audit": "xnn.cli.audit:audit",
 }
 """Where each command lives. Imported when it is called, so that `xnn train` in the cloud never
 loads the code of keys, and `xnn key show` never loads torch."""

@@ -15,10 +15,11 @@ from xnn.faces.duplicates import crosses_subjects, find_duplicates
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.owner.binding import record_shape_of
 from xnn.owner.build import build_shards
+from xnn.owner.exposure import check_exposure, find_budget
 from xnn.owner.plan import BuildSettings
 from xnn.owner.rekey import rekey_shards
 from xnn.schemes import find_scheme
-from xnn.secret import KeyFile
+from xnn.secret import KeyFile, KeyScope, read_key_info
 from xnn.shards import Manifest, ShardSet
 from xnn.shards.records import check_record_type, record_bytes
 
@@ -49,6 +50,12 @@ def build(
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the extractor.")] = "fp32",
     extractor: OwnExtractor = None,
     weights: Weights = None,
+    accept_exposure: Annotated[
+        bool,
+        typer.Option(
+            "--accept-exposure", help="Go on past the records that the exposure policy allows."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, write nothing.")
     ] = False,
@@ -82,6 +89,7 @@ def build(
         keyfile.extractor, name=extractor, weights=weights, precision=precision
     )
     total = len(used) + (len(faces.only("train")) if mirror else 0)
+    _heed_exposure(key, scope, loaded.card.name, total, accept=accept_exposure)
     with progress("building shards", total=total) as advance:
         manifest = build_shards(faces, loaded, keyfile, out, settings, on_records=advance)
     emit(_describe(manifest), title="Shards")
@@ -99,6 +107,42 @@ def verify(shards: Shards) -> None:
     opened = ShardSet.open(shards)
     opened.verify()
     emit(_describe(opened.manifest) | {"verified": True}, title="Verified shards")
+
+
+@app.command()
+def preflight(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Aligned crops: folder per subject or manifest.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="JSON file; finished cells go beside it.")],
+    scheme: Annotated[str, typer.Option(help="As `xnn scheme list` names it.")] = "paper",
+    extractor: Annotated[str, typer.Option(help="As `xnn extractor list` names it.")] = "dlib",
+    public: Annotated[
+        Path | None,
+        typer.Option(
+            help="Aligned crops of other people, for the attacker. Without them half of DATA's "
+            "people play the attacker's own."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Casts of people, each with new keys.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = 2,
+) -> None:
+    """Attack your own data before anything is uploaded, and say on one screen what came of it.
+
+    The quick attacks of the red team: statistics without pairs, known pairs, fingerprints. Keys
+    are thrown away; nothing of the data leaves this machine.
+    """
+    from xnn.cli.preflight import run_preflight  # only here: the red team loads a good deal
+
+    run_preflight(
+        data=data,
+        public=public,
+        out=out,
+        scheme=scheme,
+        extractor=extractor,
+        seeds=seeds,
+        workers=workers,
+    )
 
 
 @app.command()
@@ -127,6 +171,17 @@ def _divided(faces: FaceSet) -> FaceSet:
     if any(sample.split != "train" for sample in faces.samples):
         return faces
     return split_faces(faces, SplitSettings(test_subjects=0, val_subjects=0.1))
+
+
+def _heed_exposure(key: Path, scope: KeyScope, extractor: str, total: int, *, accept: bool) -> None:
+    """Warn of, or refuse, more records under a key than the red team needed to undo it."""
+    if scope.scheme == "plain":
+        return
+    made = max(read_key_info(key).num_records, total)
+    budget = find_budget(scope.scheme, scope.scheme_version, extractor)
+    told = check_exposure(budget, made, accept=accept, scheme=scope.scheme)
+    if told:
+        warn(told)
 
 
 def _warn_of_duplicates(faces: FaceSet) -> None:

@@ -29,7 +29,7 @@ _COMMANDS = (
     "xnn shard build faces.csv --key owner.key --out shards --mirror",
     "xnn train shards --out run",
     "xnn eval run/bundle faces.csv --key owner.key",
-    "xnn attack run --victim crops --public OTHER_FACES --out leak.json",
+    "xnn board --victim crops --public OTHER_FACES --schemes paper --out board.json",
 )
 
 
@@ -48,7 +48,7 @@ def collect_results(
         cloud: Its training logs are read.
         faces: The owner's whole set.
         evaluations: By scheme and seed; by person first.
-        leak_rows: From `xnn.bench.leak.measure_leak`.
+        leak_rows: From `xnn.redteam.verdicts.attack_rows`.
         seconds: By stage.
     """
     keyfile = owner.key("paper", 0)
@@ -117,6 +117,18 @@ def _utility_rows(
 
 
 def _attack_rows(rows: list[dict[str, Any]]) -> tuple[AttackRow, ...]:
-    fields = ("attack", "scheme", "metric", "value", "low", "high", "chance", "control_ok")
-    chosen = [row for row in rows if row["metric"] in ("rank_1", "tar_at_far_0.01")]
-    return tuple(AttackRow(**{name: row[name] for name in fields}) for row in chosen)
+    fields = ("scheme", "metric", "value", "low", "high", "chance")
+    chosen = [
+        row
+        for row in rows
+        if row["protocol"] == "linkage" and row["metric"] in ("rank_1", "tar_at_far_0.01")
+    ]
+    return tuple(
+        AttackRow(
+            attack=row["trial"],
+            control_ok=row["verdict"] != "not working",
+            **{name: row[name] for name in fields},
+        )
+        for row in chosen
+        if row["value"] is not None
+    )

@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xnn.attacks.expectation_recognition import attacker_settings
+from xnn.attacks.knowledge import Knowledge
 from xnn.bench.cells import CellStore
-from xnn.bench.features import FeatureTable
-from xnn.bench.leak import LeakSettings, Party, measure_leak
 from xnn.demo.orl import find_orl, without_strays
 from xnn.demo.parties import Cloud, Owner
 from xnn.demo.results import SCHEMES, collect_results
@@ -18,16 +16,21 @@ from xnn.errors import InsufficientDataError
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.batch import AlignSettings, align_folder
 from xnn.faces.dataset import FaceSet, load_faces
-from xnn.faces.splits import SplitSettings
 from xnn.files import disk_errors, write_json
 from xnn.metrics.evaluation import Evaluation
+from xnn.redteam.board import BoardSettings, run_board
+from xnn.redteam.cell import CellSpec
+from xnn.redteam.party import make_party
+from xnn.redteam.trials import plan
+from xnn.redteam.verdicts import attack_rows
 from xnn.report import write_demo_report
 
-NUM_PUBLIC_SUBJECTS = 12
-"""Subjects of the set that play other people, whose faces the attacker owns."""
+ATTACKS = ("unpaired-moments", "known-plaintext")
+"""Quick ones that need no training: from statistics alone, and from a few known pairs."""
 
-_ATTACK_EPOCHS = 100
-_KNOWLEDGE = "K3: other people of the same collection, no pairs, public extractor"
+_KNOWN_PAIRS = (20,)
+"""Sixteen tokens each, 256 channels: a little more than the features' rank asks for."""
+_FEWEST_SUBJECTS = 9
 
 
 @dataclass(slots=True)
@@ -49,7 +52,6 @@ def run_demo(
     photos: Path | None = None,
     seeds: int = 3,
     max_subjects: int | None = None,
-    attack_epochs: int = _ATTACK_EPOCHS,
     report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Align, key, build, train in another process, evaluate, attack, and write the report.
@@ -61,7 +63,6 @@ def run_demo(
         photos: Folder per subject; None takes the ORL faces.
         seeds: Each draws its own split, keys and training.
         max_subjects: Use only the first subjects, for a quick look.
-        attack_epochs: Of the attacker's training; many, since the set is small.
         report: Told what is being done.
 
     Returns:
@@ -79,7 +80,7 @@ def run_demo(
     with watch.stage("align the photographs"):
         align_folder(photos or find_orl(), out / "owner" / "crops", AlignSettings())
         crops = load_faces(out / "owner" / "crops")
-        faces, public = _divide_people(crops if photos else without_strays(crops), max_subjects)
+        faces = _first_subjects(crops if photos else without_strays(crops), max_subjects)
     extractor = load_extractor("dlib")
     owner, cloud = Owner(folder=out / "owner", extractor=extractor), Cloud(folder=out / "cloud")
 
@@ -87,8 +88,8 @@ def run_demo(
     for seed in range(seeds):
         for scheme in SCHEMES:
             evaluations[scheme].append(_train_and_test(owner, cloud, faces, scheme, seed, watch))
-    with watch.stage("attacker: expectation recognition, and its positive control"):
-        leak_rows = _attack(out, faces, public, owner, seeds, attack_epochs)
+    with watch.stage("attacker: two attacks without the key, and their positive controls"):
+        leak_rows = _attack(out, faces, owner, seeds)
     with watch.stage("write the report"):
         results = collect_results(owner, cloud, faces, evaluations, leak_rows, watch.seconds)
         path = out / "report.html"
@@ -116,37 +117,33 @@ def _train_and_test(
         return owner.test(bundle, divided, keyfile)
 
 
-def _divide_people(faces: FaceSet, max_subjects: int | None) -> tuple[FaceSet, FaceSet]:
-    """Give the last subjects to the attacker, as people of its own; the rest to the owner."""
-    subjects = faces.subjects[:max_subjects]
-    num_public = min(NUM_PUBLIC_SUBJECTS, len(subjects) // 3)
-    if num_public < 3:
+def _first_subjects(faces: FaceSet, max_subjects: int | None) -> FaceSet:
+    chosen = set(faces.subjects[:max_subjects])
+    if len(chosen) < _FEWEST_SUBJECTS:
         raise InsufficientDataError(
-            f"{len(subjects)} subjects, the demo needs at least 9 to have an attacker of its own"
+            f"{len(chosen)} subjects, the demo needs at least {_FEWEST_SUBJECTS} to divide them "
+            "into people to train on, to test on, and an attacker's own"
         )
-    chosen = set(subjects[:-num_public])
-    public = set(subjects[-num_public:])
-
-    def part(name: str, wanted: set[Any]) -> FaceSet:
-        kept = tuple(sample for sample in faces.samples if sample.subject in wanted)
-        return FaceSet(name=name, samples=kept)
-
-    return part("owner", chosen), part("public", public)
+    kept = tuple(sample for sample in faces.samples if sample.subject in chosen)
+    return FaceSet(name="owner", samples=kept)
 
 
-def _attack(
-    out: Path, faces: FaceSet, public: FaceSet, owner: Owner, seeds: int, attack_epochs: int
-) -> list[dict[str, Any]]:
-    victim, attacker = (
-        Party(faces=part, features=FeatureTable(part, owner.extractor)) for part in (faces, public)
+def _attack(out: Path, faces: FaceSet, owner: Owner, seeds: int) -> list[dict[str, Any]]:
+    """Replay the upload with half of the people, the other half being the attacker's own."""
+    store = out / "owner" / "attack-cells"
+    cells = CellStore(store)
+    party = make_party(faces, owner.extractor, store)
+    trials = plan(ATTACKS, base=Knowledge(public_faces="same_collection"), pairs=_KNOWN_PAIRS)
+    settings = BoardSettings(schemes=("paper",), trials=trials, seeds=seeds, utility=False)
+    name = owner.extractor.card.name
+    base = CellSpec(
+        victim=store / party.fingerprint,
+        public=None,
+        extractor=name,
+        split_depth=None,
+        scheme="paper",
+        trial=trials[0],
+        seed=0,
+        sizes=settings.sizes,
     )
-    card = owner.extractor.card
-    settings = LeakSettings(
-        schemes=("paper",),
-        seeds=seeds,
-        attack=attacker_settings(card.n, card.d, epochs=attack_epochs),
-        split=SplitSettings(),
-        knowledge=_KNOWLEDGE,
-    )
-    cells = CellStore(out / "owner" / "attack-cells")
-    return measure_leak(victim, attacker, card, settings, cells)
+    return attack_rows(run_board(base, settings, cells), extractor=name)

@@ -106,4 +106,5 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   h2, h3 { break-after: avoid; }
   figure, table, .note { break-inside: avoid; }
 }
+meter.heat { display: block; width: 100%; min-width: 4.5rem; height: .55rem; margin: .2rem 0; }
 """

@@ -12,19 +12,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnn.attacks.expectation_recognition import (
+from xnn.attacks.answer import Answer
+from xnn.attacks.knowledge import Knowledge
+from xnn.attacks.observation import Observation, OwnFaces
+from xnn.attacks.own_keys import OwnKeys
+from xnn.attacks.training_phase.expectation_recognition import (
     ExpectationRecognition,
     ExpectationSettings,
     FreshKeySource,
-    _SimulatedKeys,
     whitened,
 )
-from xnn.attacks.observation import AttackResult, Observation
 from xnn.errors import InsufficientDataError
 from xnn.models.tail import TailConfig
 from xnn.schemes import KeyStream, find_scheme
 from xnn.training.presets import tiny
-from xnn.training.source import ArraySource
 from xnn.types import TokenShape
 
 N, D = 4, 16
@@ -33,6 +34,7 @@ SETTINGS = ExpectationSettings(
     train=tiny(accelerator="cpu", epochs=6, batch_size=32, lr=1e-3, imprint_head=False),
     tail=TailConfig(n=N, d=D, tail_depth=1, heads=2),
     gallery_keys=2,
+    val_share=0.2,
 )
 
 
@@ -50,6 +52,15 @@ def faces(rng: np.random.Generator, subjects: int, shots: int) -> tuple[np.ndarr
     return ((tokens + 1.0) * scales).astype(np.float32), labels
 
 
+def own(tokens: np.ndarray, labels: np.ndarray) -> OwnFaces:
+    return OwnFaces(
+        crops=np.zeros((len(labels), 112, 112, 3), dtype=np.uint8),
+        tokens=tokens,
+        embeddings=tokens.mean(axis=1),
+        labels=labels,
+    )
+
+
 def observe(scheme: str, seed: int = 0) -> tuple[Observation, np.ndarray]:
     """What crossed the border, and the truth about the probes."""
     rng = np.random.default_rng(seed)
@@ -59,16 +70,18 @@ def observe(scheme: str, seed: int = 0) -> tuple[Observation, np.ndarray]:
     observation = Observation(
         scheme=scheme,
         shape=TokenShape(N, D),
+        knowledge=Knowledge(),
         records=obfuscator.obfuscate(torch.from_numpy(tokens[~clean])).numpy(),
-        gallery=tokens[clean],
-        public=ArraySource(*faces(rng, 40, 8)),
-        public_val=ArraySource(*faces(rng, 8, 4)),
-        knowledge="K2",
+        labels=None,
+        probes=np.arange(np.count_nonzero(~clean)),
+        gallery=own(tokens[clean], labels[clean]),
+        public=own(*faces(rng, 50, 8)),
     )
     return observation, labels[~clean]
 
 
-def rank_1(result: AttackResult, truth: np.ndarray) -> float:
+def rank_1(result: Answer, truth: np.ndarray) -> float:
+    assert result.scores is not None
     return float(np.mean(result.scores.argmax(axis=1) == truth))
 
 
@@ -105,14 +118,14 @@ def test_it_reads_its_observation_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     observation, _ = observe("paper")
-    records, gallery = observation.records.copy(), observation.gallery.copy()
+    records, gallery = observation.records.copy(), observation.gallery.tokens.copy()
     drawn: list[str] = []
     monkeypatch.setattr(KeyStream, "fresh", lambda: drawn.append("fresh"))
     brief = ExpectationRecognition(replace(SETTINGS, train=replace(SETTINGS.train, epochs=2)))
     state = torch.get_rng_state()
     brief.run(observation, seed=0, work_dir=tmp_path / "deep" / "run")
     assert np.array_equal(observation.records, records)
-    assert np.array_equal(observation.gallery, gallery)
+    assert np.array_equal(observation.gallery.tokens, gallery)
     assert torch.equal(torch.get_rng_state(), state)
     assert not drawn, "keys of the attacker come from its seed, so that it can be repeated"
     assert {path.name for path in tmp_path.iterdir()} == {"deep"}
@@ -120,18 +133,14 @@ def test_it_reads_its_observation_and_changes_nothing(
 
 def test_it_refuses_too_little(tmp_path: Path) -> None:
     observation, _ = observe("plain")
-    tokens, labels = faces(np.random.default_rng(0), 3, 1)
-    alone = replace(observation, public_val=ArraySource(tokens, labels))
-    with pytest.raises(InsufficientDataError):
+    alone = replace(observation, public=own(*faces(np.random.default_rng(0), 3, 1)))
+    with pytest.raises(InsufficientDataError, match="3 people"):
         ExpectationRecognition(SETTINGS).run(alone, seed=0, work_dir=tmp_path / "run")
 
 
 def test_each_batch_has_a_key_of_its_own() -> None:
-    tokens, labels = faces(np.random.default_rng(0), 5, 4)
-    shape = TokenShape(N, D)
-    source = FreshKeySource(
-        ArraySource(tokens, labels), _SimulatedKeys("paper", shape, seed=0, whiten=False)
-    )
+    keys = OwnKeys("paper", TokenShape(N, D), seed=0)
+    source = FreshKeySource(own(*faces(np.random.default_rng(0), 5, 4)), keys, whiten=False)
     first, second = (source.read(np.arange(6)) for _ in range(2))
     assert not np.allclose(first, second)
     # One key within a batch: the same records twice are the same.

@@ -1,1 +1,1 @@
-"""[ADVERSARY] Attacks on what a device sends: noisy features in flight, front end open to queries."""
+"""[ADVERSARY] Attacks on what a device sends: noisy features, a front end open to queries."""

@@ -1,1 +1,1 @@
-"""[ADVERSARY] Attacks on the upload: keyed records at rest, in the hands of the cloud or a thief."""
+"""[ADVERSARY] Attacks on the upload: keyed records in the hands of the cloud or a thief."""

@@ -8,26 +8,26 @@ Source: arXiv:2408.04974 (its Expectation-RecNet, score "restore-identification 
 with the pooled read-out and the optimiser of the defender, which the authors' attacker lacked.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
-import torch
 from jaxtyping import Float32, Float64, Int64
 
-from xnn.attacks.observation import AttackResult, Observation
+from xnn.attacks.answer import Answer
+from xnn.attacks.base import Attack, AttackCard
+from xnn.attacks.observation import Observation, OwnFaces
+from xnn.attacks.own_keys import OwnKeys
 from xnn.metrics.identification import cosine_scores
 from xnn.models.tail import Tail, TailConfig
 from xnn.models.whitening import inverse_square_root
-from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.schemes import SchemeCard
 from xnn.training.config import TrainConfig
 from xnn.training.loop import fit, new_tail_and_head
 from xnn.training.presets import adamw, heads_for
-from xnn.training.source import ArraySource, RecordSource
+from xnn.training.source import ArraySource
 from xnn.training.validate import embed
-from xnn.types import TokenShape
 
 NAME = "expectation-recognition"
 
@@ -47,6 +47,8 @@ class ExpectationSettings:
     whiten: bool = True
     """Whiten the records of each key by their own covariance: takes back all of a matrix but a
     rotation, and needs no key."""
+    val_share: float = 0.1
+    """People of the public set kept apart to choose the epoch on."""
 
 
 def attacker_settings(n: int, d: int, *, epochs: int = 10) -> ExpectationSettings:
@@ -62,13 +64,30 @@ def attacker_settings(n: int, d: int, *, epochs: int = 10) -> ExpectationSetting
 
 
 @final
-class ExpectationRecognition:
-    """The attack; see the module."""
+class ExpectationRecognition(Attack):
+    """The attack; see the module.
 
-    def __init__(self, settings: ExpectationSettings) -> None:
+    Args:
+        settings: None takes `attacker_settings` of the records' shape.
+    """
+
+    card = AttackCard(
+        name=NAME,
+        phase="training",
+        goal="linkage",
+        summary="a recogniser trained for the scheme's keys in general; the fixed key is not used",
+        source="arXiv:2408.04974",
+        learned=True,
+    )
+
+    def __init__(self, settings: ExpectationSettings | None = None) -> None:
         self._settings = settings
 
-    def run(self, observation: Observation, *, seed: int, work_dir: Path) -> AttackResult:
+    def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
+        """Need a scheme whose keys can be drawn."""
+        return "there is no key to draw" if scheme is None else None
+
+    def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
         """Train for keys in general, then match records with suspects.
 
         Args:
@@ -79,31 +98,29 @@ class ExpectationRecognition:
         Raises:
             InsufficientDataError: The public set is too small to train on.
 
-        Trust: anyone.
+        Trust: adversary.
         """
-        settings = self._settings
+        m, e = observation.records.shape[1:]
+        settings = self._settings or attacker_settings(m, e)
         config = replace(settings.train, seed=seed)
-        keys = _SimulatedKeys(observation.scheme, observation.shape, seed, settings.whiten)
-        train = FreshKeySource(observation.public, keys)
-        val = (
-            None
-            if observation.public_val is None
-            else _under_two_keys(observation.public_val, keys)
+        keys = OwnKeys(observation.scheme, observation.shape, seed=seed)
+        known, held = observation.public.divide(settings.val_share, seed=seed)
+        train, later = (
+            FreshKeySource(faces, keys, whiten=settings.whiten) for faces in (known, held)
         )
+        val = _under_two_keys(later, held)
         # The tail's own whitening would average over keys; `FreshKeySource` whitens within each.
         tail_config = replace(settings.tail, input_norm="none")
-        tail, head = new_tail_and_head(tail_config, observation.public.num_classes, config)
+        tail, head = new_tail_and_head(tail_config, train.num_classes, config)
         result = fit(train, val, tail, head, config, work_dir)
 
         gallery = _mean_embedding(tail, observation.gallery, train, settings.gallery_keys)
-        records = observation.records
+        probes = observation.probe_records
         if settings.whiten:
-            records = whitened(records, records)
-        probes = _embed(tail, records)
+            probes = whitened(probes, observation.records)
         best = result.best
-        return AttackResult(
-            attack=NAME,
-            scores=cosine_scores(probes, gallery),
+        return Answer(
+            scores=cosine_scores(_embed(tail, probes), gallery),
             details={
                 "steps": result.steps,
                 "validation_rank_1": None if best is None else round(best.scores.rank_1, 4),
@@ -115,48 +132,30 @@ class ExpectationRecognition:
 class FreshKeySource:
     """The attacker's faces, under a key drawn anew at every read: one key per batch."""
 
-    def __init__(self, source: RecordSource, keys: "_SimulatedKeys") -> None:
-        self._source = source
+    def __init__(self, faces: OwnFaces, keys: OwnKeys, *, whiten: bool) -> None:
+        self._faces = faces
         self._keys = keys
-        sample = np.linspace(0, len(source) - 1, min(_COVARIANCE_RECORDS, len(source)))
-        self._sample = source.read(np.unique(sample.astype(np.int64)))
-        self.shape = source.shape
-        self.labels = source.labels
-        self.num_classes = source.num_classes
+        self._whiten = whiten
+        sample = np.linspace(0, len(faces) - 1, min(_COVARIANCE_RECORDS, len(faces)))
+        self._sample = faces.at(np.unique(sample.astype(np.int64)))
+        self.shape = keys.record_shape
+        self.labels = faces.labels
+        self.num_classes = int(faces.labels.max()) + 1
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._faces)
 
-    def read(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b n d"]:
+    def read(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b m e"]:
         """Return these records under one key nobody has used before."""
-        return self.under_fresh_key(self._source.read(indices))
+        return self.under_fresh_key(self._faces.at(indices))
 
-    def under_fresh_key(self, tokens: Float32[np.ndarray, "b n d"]) -> Float32[np.ndarray, "b n d"]:
-        """Return any features under one new key, whitened as records of that key would be."""
+    def under_fresh_key(self, faces: OwnFaces) -> Float32[np.ndarray, "b m e"]:
+        """Return any photographs under one new key, whitened as records of that key would be."""
         obfuscator = self._keys.draw()
-        records = _obfuscate(obfuscator, tokens)
-        if not self._keys.whiten:
+        records = self._keys.records(obfuscator, faces)
+        if not self._whiten:
             return records
-        return whitened(records, _obfuscate(obfuscator, self._sample))
-
-
-@final
-class _SimulatedKeys:
-    """Keys of the attacker's own, drawn from the scheme's distribution; repeatable by seed."""
-
-    def __init__(self, scheme: str, shape: TokenShape, seed: int, whiten: bool) -> None:
-        self._scheme = find_scheme(scheme)
-        self._shape = shape
-        self._seed = seed
-        self._count = 0
-        self.whiten = whiten
-
-    def draw(self) -> Obfuscator:
-        """Return an obfuscator under the next key."""
-        self._count += 1
-        text = f"attacker's own key {self._seed}/{self._count}"
-        stream = KeyStream(hashlib.sha256(text.encode()).digest())
-        return self._scheme.bind(self._shape, stream)
+        return whitened(records, self._keys.records(obfuscator, self._sample))
 
 
 def whitened(
@@ -173,31 +172,22 @@ def whitened(
     return (records - mean.astype(np.float32)) @ root
 
 
-def _under_two_keys(source: RecordSource, keys: _SimulatedKeys) -> ArraySource:
+def _under_two_keys(source: FreshKeySource, faces: OwnFaces) -> ArraySource:
     """Return validation faces, every other one under the second of two keys."""
-    fresh = FreshKeySource(source, keys)
-    tokens = source.read(np.arange(len(source)))
-    mixed = np.empty_like(tokens)
-    for half in (slice(0, None, 2), slice(1, None, 2)):
-        mixed[half] = fresh.under_fresh_key(tokens[half])
-    return ArraySource(mixed, source.labels, num_classes=source.num_classes)
+    halves = [source.under_fresh_key(faces) for _ in range(2)]
+    halves[0][1::2] = halves[1][1::2]
+    return ArraySource(halves[0], faces.labels)
 
 
 def _mean_embedding(
-    tail: Tail, tokens: Float32[np.ndarray, "g n d"], source: FreshKeySource, num_keys: int
+    tail: Tail, gallery: OwnFaces, source: FreshKeySource, num_keys: int
 ) -> Float32[np.ndarray, "g e"]:
-    total = np.zeros((len(tokens), tail.config.output_dim), dtype=np.float32)
+    total = np.zeros((len(gallery), tail.config.output_dim), dtype=np.float32)
     for _ in range(num_keys):
-        embeddings = _embed(tail, source.under_fresh_key(tokens))
+        embeddings = _embed(tail, source.under_fresh_key(gallery))
         total += embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     return total
 
 
-def _embed(tail: Tail, records: Float32[np.ndarray, "b n d"]) -> Float32[np.ndarray, "b e"]:
+def _embed(tail: Tail, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b e2"]:
     return embed(tail, ArraySource(records, np.zeros(len(records), dtype=np.int64)))
-
-
-def _obfuscate(
-    obfuscator: Obfuscator, tokens: Float32[np.ndarray, "b n d"]
-) -> Float32[np.ndarray, "b m e"]:
-    return obfuscator.obfuscate(torch.from_numpy(tokens)).numpy()

@@ -1,0 +1,176 @@
+"""The audit of an upload: the worst applicable attacks, a policy, and a verdict for a pipeline."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xnn.attacks.knowledge import Knowledge, PublicFaces
+from xnn.attacks.observation import Observation
+from xnn.attacks.suite import ATTACKS, find_attack
+from xnn.bench.cells import CellStore
+from xnn.errors import InsufficientDataError
+from xnn.metrics.evaluation import Measured, pooled_rows
+from xnn.redteam.board import BoardSettings, OnCell, run_board
+from xnn.redteam.casting import Sizes
+from xnn.redteam.cell import CellSpec
+from xnn.redteam.party import Party
+from xnn.redteam.policy import Line, Policy, apply
+from xnn.redteam.self_agreement import self_agreement
+from xnn.redteam.trials import Trial, uses_pairs, uses_queries
+from xnn.redteam.verdicts import attack_rows
+from xnn.schemes import find_scheme
+from xnn.shards import ShardSet
+from xnn.types import TokenShape
+
+MAX_RECORDS = 2000
+"""Records attacked; drawn from a larger upload, so that an audit ends in minutes."""
+
+RECOVERY = ("unpaired-moments", "aligned-order", "cross-covariance", "token-clusters")
+"""Attacks without a pair that answer features; the first that applies is tried on the upload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """What an audit found."""
+
+    lines: tuple[Line, ...]
+    rows: list[dict[str, Any]]
+    agreement: dict[str, Any] | None
+    """Row of self-agreement on the real records, with the attack; None where none applies."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule holds. A rule that no attack could test is not held."""
+        return all(line.passed is True for line in self.lines)
+
+    @property
+    def worst(self) -> Line:
+        """The line that failed by most, or came nearest to it."""
+        tested = [line for line in self.lines if line.worst is not None]
+        return max(tested, key=_severity) if tested else self.lines[0]
+
+    @property
+    def reason(self) -> str:
+        """Say in one sentence why it passed or failed."""
+        if self.passed:
+            return f"Every rule holds. Nearest to failing: {self.worst.sentence}."
+        failed = [line for line in self.lines if line.passed is False]
+        first = max(failed, key=_severity) if failed else self.lines[0]
+        return f"{len(failed)} of {len(self.lines)} rules do not hold. Worst: {first.sentence}."
+
+
+def audit_trials(policy: Policy, public_faces: PublicFaces) -> tuple[Trial, ...]:
+    """Return what is tried: every attack that a rule of the policy could be failed by."""
+    trials = []
+    for rule in policy.rules:
+        granted = rule.knowledge(public_faces)
+        for name, attack in ATTACKS.items():
+            card = attack.card
+            if card.phase != "training" or (card.learned and not policy.learned_attacks):
+                continue
+            wanted = (bool(rule.known_pairs), bool(rule.chosen_inputs))
+            if wanted != (uses_pairs(name), uses_queries(name)):
+                continue
+            if rule.protocol in (card.goal, "rebuilt"):
+                trials.append(Trial(attack=name, knowledge=granted))
+    return tuple(dict.fromkeys(trials))
+
+
+def run_audit(
+    base: CellSpec,
+    shards: ShardSet,
+    public: Party,
+    policy: Policy,
+    cells: CellStore,
+    *,
+    public_faces: PublicFaces,
+    workers: int = 2,
+    on_cell: OnCell | None = None,
+) -> AuditResult:
+    """Replay the upload with people whose names are known, attack it, and attack the upload itself.
+
+    The rates come from the replay: the same scheme, extractor, kind of records and count, under new
+    keys, so that the judge knows the truth. The upload's own records are attacked for
+    self-agreement, which needs no truth.
+
+    Args:
+        base: Parties and extractor of the replay.
+        shards: What would be uploaded.
+        public: The attacker's faces.
+        policy: Rules and budget.
+        cells: Finished cells.
+        public_faces: "other_collection" where the victims of the replay are the owner's own
+            photographs, "same_collection" where half of the public set plays them.
+        workers: Processes side by side.
+        on_cell: Told what has just been finished.
+    """
+    manifest = shards.manifest
+    records = min(MAX_RECORDS, manifest.num_records("train"))
+    knowledge = Knowledge(public_faces=public_faces)
+    settings = BoardSettings(
+        schemes=(manifest.scheme,),
+        trials=audit_trials(policy, public_faces),
+        seeds=policy.seeds,
+        sizes=Sizes(records=records, probes=policy.probes, public=policy.public),
+        workers=workers,
+        utility=False,
+    )
+    rows = attack_rows(run_board(base, settings, cells, on_cell=on_cell), extractor=base.extractor)
+    own = [row for row in rows if row["scheme"] == manifest.scheme]
+    return AuditResult(
+        lines=apply(policy, own),
+        rows=rows,
+        agreement=_agreement(shards, public, knowledge, policy.public),
+    )
+
+
+def _agreement(
+    shards: ShardSet, public: Party, knowledge: Knowledge, max_public: int
+) -> dict[str, Any] | None:
+    """Attack the upload itself with the first attack without pairs that applies."""
+    manifest = shards.manifest
+    split = shards.split("train")
+    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:MAX_RECORDS])
+    faces = public.restricted(np.arange(min(max_public, len(public))))
+    card = find_scheme(manifest.scheme).card
+    observation = Observation(
+        scheme=manifest.scheme,
+        shape=TokenShape(*public.faces.tokens.shape[1:]),
+        knowledge=knowledge,
+        records=split.read(rows),
+        labels=split.labels[rows],
+        probes=np.arange(len(rows)),
+        gallery=faces.at(np.unique(faces.labels, return_index=True)[1]),
+        public=faces,
+    )
+    for name in RECOVERY:
+        if name not in ATTACKS or find_attack(name).refusal(card, observation) is not None:
+            continue
+        with tempfile.TemporaryDirectory(prefix="xnn-audit-") as folder:
+            try:
+                measured, details = self_agreement(
+                    find_attack(name), observation, seed=0, work_dir=Path(folder)
+                )
+            except InsufficientDataError:
+                continue
+        if measured is not None:
+            return _as_row(measured) | {"attack": name, **details}
+    return None
+
+
+def _as_row(measured: Measured) -> dict[str, Any]:
+    return pooled_rows([[measured]])[0]
+
+
+def _severity(line: Line) -> float:
+    row = line.worst
+    return -1.0 if row is None else row["low"] - line.rule.limit(row["chance"])
+
+
+def attacks_tried(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of the trials, in their order."""
+    return list(dict.fromkeys(row["trial"] for row in rows))

@@ -1,0 +1,161 @@
+"""The board: every defence, every attack that applies, and what each costs in recognition.
+
+One extractor, one data budget and one attacker budget. A cell is one scheme, one trial and one
+seed; finished cells stay on disk, so that a stopped board goes on, and cells run side by side in
+processes of their own.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+
+from xnn.attacks.suite import find_attack
+from xnn.bench.cells import CellStore
+from xnn.errors import ConfigError
+from xnn.metrics.evaluation import Measured
+from xnn.redteam.casting import Sizes
+from xnn.redteam.cell import CellSpec, run_cell
+from xnn.redteam.trials import Trial
+from xnn.redteam.utility_cell import UtilitySpec, run_utility_cell
+from xnn.schemes import find_scheme
+
+Found = tuple[tuple[Measured, ...], dict[str, Any]]
+
+Spec = TypeVar("Spec", CellSpec, UtilitySpec)
+
+OnCell = Callable[[str], None]
+"""Told what has just been finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardSettings:
+    """What to measure.
+
+    Raises:
+        ConfigError: An unknown scheme or attack, or a number below its least.
+    """
+
+    schemes: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    seeds: int = 3
+    """Each casts its own people and draws its own keys."""
+    sizes: Sizes = field(default_factory=Sizes)
+    workers: int = 2
+    utility: bool = True
+    """Whether recognition is measured too."""
+    utility_epochs: int = 10
+
+    def __post_init__(self) -> None:
+        for scheme in self.schemes:
+            find_scheme(scheme)
+        for trial in self.trials:
+            find_attack(trial.attack)
+        for name in ("seeds", "workers", "utility_epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}; use 1 or more")
+        if not self.schemes or not self.trials:
+            raise ConfigError("a board needs at least one scheme and one attack")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardCells:
+    """All finished cells, by scheme and column; one entry per seed."""
+
+    attacks: dict[tuple[str, Trial], list[Found]]
+    utility: dict[str, list[Found]]
+
+
+def specs_of(base: CellSpec, settings: BoardSettings) -> list[CellSpec]:
+    """Return the cells of a board, the controls of its attacks among them, seed by seed."""
+    wanted = [
+        (scheme, trial)
+        for trial in settings.trials
+        for scheme in dict.fromkeys((find_attack(trial.attack).card.control, *settings.schemes))
+    ]
+    return [
+        replace(base, scheme=scheme, trial=trial, seed=seed, sizes=settings.sizes)
+        for seed in range(settings.seeds)
+        for scheme, trial in wanted
+    ]
+
+
+def num_cells(base: CellSpec, settings: BoardSettings) -> int:
+    """Return how many cells a board has, finished ones included."""
+    utility = len(settings.schemes) * settings.seeds if settings.utility else 0
+    return len(specs_of(base, settings)) + utility
+
+
+def run_board(
+    base: CellSpec, settings: BoardSettings, cells: CellStore, *, on_cell: OnCell | None = None
+) -> BoardCells:
+    """Run every cell that is not there yet and return all.
+
+    Args:
+        base: Parties and extractor; its scheme, trial, seed and sizes are not used.
+        settings: See there.
+        cells: Finished cells are taken from here and kept here.
+        on_cell: Told what has just been finished, or was there.
+
+    Raises:
+        CorruptError: A kept cell is damaged.
+    """
+    report = on_cell or (lambda text: None)
+    specs = specs_of(base, settings)
+    costs = [
+        UtilitySpec(
+            victim=base.victim,
+            extractor=base.extractor,
+            scheme=scheme,
+            seed=seed,
+            epochs=settings.utility_epochs,
+        )
+        for seed in range(settings.seeds)
+        for scheme in (settings.schemes if settings.utility else ())
+    ]
+    board = BoardCells(attacks={}, utility={})
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_one_thread) as pool:
+        for cost, found in _run(pool, run_utility_cell, costs, cells):
+            board.utility.setdefault(cost.scheme, []).append(found)
+            report(f"utility of {cost.scheme}, seed {cost.seed}")
+        for spec, found in _run(pool, run_cell, specs, cells):
+            board.attacks.setdefault((spec.scheme, spec.trial), []).append(found)
+            report(f"{spec.trial.name} on {spec.scheme}, seed {spec.seed}")
+    return board
+
+
+def _run(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Spec], Found],
+    specs: Sequence[Spec],
+    cells: CellStore,
+) -> Iterator[tuple[Spec, Found]]:
+    """Yield finished cells as they come, those on disk first; keep every new one at once."""
+    waiting: dict[Future[Found], Spec] = {}
+    for spec in specs:
+        found = cells.load(spec.facts())
+        if found is not None:
+            yield spec, found
+        else:
+            waiting[pool.submit(function, spec)] = spec
+    try:
+        for future in as_completed(waiting):
+            spec, found = waiting[future], future.result()
+            cells.save(spec.facts(), *found)
+            yield spec, found
+    except BaseException:
+        _cancel(waiting)
+        raise
+
+
+def _cancel(futures: Iterable[Future[Found]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)

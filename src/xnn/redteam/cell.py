@@ -1,0 +1,150 @@
+"""One cell of a board: one scheme, one attack, one seed. Runs in a process of its own."""
+
+import functools
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64, UInt8
+
+from xnn.attacks.suite import find_attack
+from xnn.errors import InsufficientDataError
+from xnn.extractors.catalog import load_extractor
+from xnn.extractors.interface import Extractor
+from xnn.metrics.evaluation import Measured
+from xnn.models.tail import Tail
+from xnn.redteam.casting import Sizes
+from xnn.redteam.duplicates import copies_in_public
+from xnn.redteam.judge import measure
+from xnn.redteam.judges import judges_for
+from xnn.redteam.party import Party, open_party
+from xnn.redteam.scenario import Scenario
+from xnn.redteam.trials import Trial
+from xnn.schemes import find_scheme
+from xnn.training.loop import fit, new_tail_and_head
+from xnn.training.presets import adamw, adamw_tail
+from xnn.training.source import ArraySource
+
+_CROPS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSpec:
+    """Everything that decides a cell; plain data, to be sent to another process."""
+
+    victim: Path
+    """Kept arrays of the victims' party."""
+    public: Path | None
+    extractor: str
+    split_depth: int | None
+    scheme: str
+    trial: Trial
+    seed: int
+    sizes: Sizes
+
+    def facts(self) -> dict[str, Any]:
+        """Return what names the cell on disk."""
+        return {
+            "measurement": "board",
+            "victim": self.victim.name,
+            "public": None if self.public is None else self.public.name,
+            "extractor": self.extractor,
+            "split_depth": self.split_depth,
+            "scheme": self.scheme,
+            "scheme_version": find_scheme(self.scheme).card.version,
+            "attack": self.trial.attack,
+            "knowledge": self.trial.knowledge.to_dict(),
+            "seed": self.seed,
+            "sizes": asdict(self.sizes),
+        }
+
+
+def run_cell(spec: CellSpec) -> tuple[tuple[Measured, ...], dict[str, Any]]:
+    """Play one scenario, attack it and judge the answer.
+
+    Returns:
+        What was measured, and details: seconds, what the attack noticed, or why it was not tried
+        (`refused`: it does not apply; `too_little`: it needs more data than there is).
+    """
+    start = time.monotonic()
+    attack = find_attack(spec.trial.attack)
+    scenario = scenario_of(spec)
+    try:
+        observation, truth = scenario.play(
+            spec.scheme, attack.card, spec.trial.knowledge, seed=spec.seed
+        )
+        refused = attack.refusal(find_scheme(spec.scheme).card, observation)
+        if refused is not None:
+            return (), {"refused": refused, "wall_s": time.monotonic() - start}
+        attacking = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="xnn-attack-") as folder:
+            answer = attack.run(observation, seed=spec.seed, work_dir=Path(folder) / "run")
+    except InsufficientDataError as error:
+        return (), {"too_little": str(error), "wall_s": time.monotonic() - start}
+    attack_s = time.monotonic() - attacking
+    measured = measure(
+        answer,
+        truth,
+        observation,
+        judges=judges_for(spec.extractor),
+        generator=np.random.default_rng(spec.seed),
+    )
+    details = {**answer.details, "attack_s": attack_s, "wall_s": time.monotonic() - start}
+    return tuple(measured), details
+
+
+def scenario_of(spec: CellSpec) -> Scenario:
+    """Return the scenario of a cell, its parties opened and shared by the cells of a process."""
+    return Scenario(
+        victim=_party(spec.victim),
+        public=None if spec.public is None else _without_copies(spec.victim, spec.public),
+        sizes=spec.sizes,
+        tokens_of=functools.partial(_tokens, spec.extractor, spec.split_depth),
+        train_tail=functools.partial(train_tail, seed=spec.seed),
+    )
+
+
+def train_tail(
+    records: Float32[np.ndarray, "r m e"], labels: Int64[np.ndarray, " r"], *, seed: int
+) -> Tail:
+    """Train the tail that the cloud would, with the default recipe and nothing held out."""
+    m, e = records.shape[1:]
+    _, labels = np.unique(labels, return_inverse=True)
+    source = ArraySource(records, labels.astype(np.int64))
+    config = adamw(seed=seed, accelerator="cpu", imprint_head=True)
+    tail, head = new_tail_and_head(adamw_tail(m, e), source.num_classes, config)
+    with tempfile.TemporaryDirectory(prefix="xnn-tail-") as folder:
+        fit(source, None, tail, head, config, Path(folder) / "run")
+    return tail
+
+
+@functools.lru_cache(maxsize=2)
+def _party(place: Path) -> Party:
+    return open_party(place)
+
+
+@functools.lru_cache(maxsize=1)
+def _without_copies(victim: Path, public: Path) -> Party:
+    party = _party(public)
+    copies = copies_in_public(_party(victim), party)
+    return party.without(copies) if len(copies) else party
+
+
+@functools.lru_cache(maxsize=1)
+def _extractor(name: str, split_depth: int | None) -> Extractor:
+    return load_extractor(name, split_depth=split_depth)
+
+
+def _tokens(
+    name: str, split_depth: int | None, crops: UInt8[np.ndarray, "b 112 112 3"]
+) -> Float32[np.ndarray, "b n d"]:
+    extractor = _extractor(name, split_depth)
+    parts = [
+        extractor.tokens(torch.from_numpy(crops[i : i + _CROPS_AT_ONCE])).numpy()
+        for i in range(0, len(crops), _CROPS_AT_ONCE)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,54 @@
+"""Rebuilt faces beside the truth, for the owner's eyes: what an attacker without the key sees."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from xnn.attacks.knowledge import Knowledge, PublicFaces
+from xnn.attacks.suite import find_attack
+from xnn.errors import ConfigError, InsufficientDataError
+from xnn.redteam.cell import CellSpec, scenario_of
+from xnn.redteam.trials import Trial
+from xnn.schemes import find_scheme
+
+_NUM_SHOWN = 8
+_ANSWER_PICTURES = ("inversion", "expectation-inverse")
+"""Attacks without pairs that answer pictures, the stronger first."""
+
+
+def rebuild_faces(
+    base: CellSpec, public_faces: PublicFaces, *, seed: int
+) -> tuple[UInt8[np.ndarray, "b 112 112 3"], UInt8[np.ndarray, "b 112 112 3"]] | None:
+    """Replay the upload and return some photographs with what an attack rebuilt of them.
+
+    Args:
+        base: Parties, extractor and scheme.
+        public_faces: Which faces are the attacker's.
+        seed: Of the cast and the attack.
+
+    Returns:
+        Truth and pictures; None where no attack without pairs answers pictures of this scheme.
+
+    Trust: owner. Both show faces.
+    """
+    for name in _ANSWER_PICTURES:
+        attack = find_attack(name)
+        trial = Trial(attack=name, knowledge=Knowledge(public_faces=public_faces))
+        spec = replace(base, trial=trial, seed=seed)
+        try:
+            observation, truth = scenario_of(spec).play(
+                spec.scheme, attack.card, trial.knowledge, seed=seed
+            )
+            if attack.refusal(find_scheme(spec.scheme).card, observation) is not None:
+                continue
+            with tempfile.TemporaryDirectory(prefix="xnn-rebuilt-") as folder:
+                answer = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
+        except (InsufficientDataError, ConfigError):
+            continue
+        if answer.pictures is not None:
+            first = np.unique(truth.labels, return_index=True)[1][:_NUM_SHOWN]
+            return truth.crops[first], answer.pictures[first]
+    return None

@@ -1,0 +1,93 @@
+"""What a scheme costs in recognition, on the same photographs that a board attacks."""
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from xnn.bench.utility import UtilitySettings, train_and_test
+from xnn.faces.dataset import FaceSet, Sample
+from xnn.faces.splits import SplitSettings, split_faces
+from xnn.metrics.evaluation import Measured
+from xnn.redteam.party import Party, open_party
+from xnn.schemes import KeyStream, find_scheme
+from xnn.training.presets import adamw, adamw_tail
+from xnn.types import SubjectId, TokenShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtilitySpec:
+    """Everything that decides a cell; plain data, to be sent to another process."""
+
+    victim: Path
+    extractor: str
+    scheme: str
+    seed: int
+    epochs: int = 10
+
+    def facts(self) -> dict[str, Any]:
+        """Return what names the cell on disk."""
+        return {
+            "measurement": "board utility",
+            "victim": self.victim.name,
+            "extractor": self.extractor,
+            "scheme": self.scheme,
+            "scheme_version": find_scheme(self.scheme).card.version,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "split": asdict(SplitSettings()),
+        }
+
+
+def run_utility_cell(spec: UtilitySpec) -> tuple[tuple[Measured, ...], dict[str, Any]]:
+    """Train the default tail on the records of a new key and test it by person and by image.
+
+    Crops are not mirrored: half the data of `xnn bench utility`, for every scheme alike.
+
+    Raises:
+        InsufficientDataError: Too few subjects or images to divide.
+    """
+    party = _party(spec.victim)
+    scheme = find_scheme(spec.scheme)
+    shape = TokenShape(*party.faces.tokens.shape[1:])
+    record = scheme.record_shape(shape)
+    split = split_faces(_as_face_set(party), SplitSettings(seed=spec.seed))
+    settings = UtilitySettings(
+        schemes=(spec.scheme,),
+        seeds=1,
+        train=adamw(epochs=spec.epochs, accelerator="cpu"),
+        tail=adamw_tail(record.n, record.d),
+        split=SplitSettings(seed=spec.seed),
+        mirror=False,
+    )
+    obfuscator = scheme.bind(shape, KeyStream.fresh())
+    table = _PartyTable(party, reads=scheme.card.reads)
+    return train_and_test(split, table, obfuscator, settings, spec.seed)
+
+
+@final
+class _PartyTable:
+    """Rows of a party by sample, whose path is the row's number."""
+
+    def __init__(self, party: Party, *, reads: str) -> None:
+        self._rows = party.faces.crops if reads == "crops" else party.faces.tokens
+
+    def of(self, samples: tuple[Sample, ...], *, mirror: bool = False) -> np.ndarray:
+        """Return the rows of samples; there are no mirror images."""
+        return self._rows[[int(sample.path.name) for sample in samples]]
+
+
+def _as_face_set(party: Party) -> FaceSet:
+    """Return the party as a face set to divide, its subjects named by their numbers."""
+    samples = tuple(
+        Sample(path=Path(str(row)), subject=SubjectId(f"{label:06d}"))
+        for row, label in enumerate(party.faces.labels)
+    )
+    return FaceSet(name=party.name, samples=samples)
+
+
+@functools.lru_cache(maxsize=2)
+def _party(place: Path) -> Party:
+    return open_party(place)

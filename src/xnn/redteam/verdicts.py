@@ -1,0 +1,126 @@
+"""From cells to rows: rates pooled over seeds, the control beside each, and a verdict."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from xnn.attacks.suite import find_attack
+from xnn.metrics.evaluation import pooled_rows
+from xnn.redteam.board import BoardCells, Found
+from xnn.redteam.trials import HEADLINES, Trial
+
+Verdict = Literal[
+    "broken", "not broken by this suite", "not working", "not applicable", "too little data"
+]
+
+LINKED_TIMES = 3.0
+"""Linkage: broken when the low end of rank-1 exceeds this many times chance."""
+LINKABLE_D_SYS = 0.1
+MEMBER_AUC = 0.6
+
+
+def attack_rows(board: BoardCells, *, extractor: str) -> list[dict[str, Any]]:
+    """Return the rows of all attacks: one per scheme, trial, protocol and metric.
+
+    A pair of scheme and trial that gave no number has one row that says why, with value None.
+    """
+    rows = []
+    for (scheme, trial), found in board.attacks.items():
+        control = board.attacks.get((find_attack(trial.attack).card.control, trial), [])
+        facts = {
+            "scheme": scheme,
+            "attack": trial.attack,
+            "trial": trial.name,
+            "extractor": extractor,
+            **{f"known_{k}": v for k, v in trial.knowledge.to_dict().items()},
+            "verdict": verdict(trial, found, control),
+            "wall_s": round(sum(details["wall_s"] for _, details in found), 1),
+        }
+        rows += [facts | row for row in _measured_rows(trial, found, control)]
+    return rows
+
+
+def utility_rows(board: BoardCells, *, extractor: str) -> list[dict[str, Any]]:
+    """Return the rows of recognition: one per scheme, protocol and metric."""
+    return [
+        {"scheme": scheme, "extractor": extractor, **row}
+        for scheme, found in board.utility.items()
+        for row in pooled_rows([measured for measured, _ in found])
+    ]
+
+
+def headline_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per scheme and trial: the rate that its attack is judged by first."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        goal = find_attack(row["attack"]).card.goal
+        if (row["protocol"], row["metric"]) == HEADLINES[goal]:
+            found.setdefault((row["scheme"], row["trial"]), row)
+    return list(found.values())
+
+
+def verdict(trial: Trial, found: Sequence[Found], control: Sequence[Found]) -> Verdict:
+    """Judge a trial by its headline rate.
+
+    An attack that does not succeed on its control is not working, whatever the scheme.
+    """
+    if any("refused" in details for _, details in found):
+        return "not applicable"
+    if any("too_little" in details for _, details in found):
+        return "too little data"
+    headline, enough = _headline(trial, found), _headline(trial, control)
+    if headline is None or enough is None or not _succeeds(trial, enough):
+        return "not working"
+    return "broken" if _succeeds(trial, headline) else "not broken by this suite"
+
+
+def succeeded(protocol: str, row: dict[str, Any]) -> bool:
+    """Tell whether a rate's low end is well above chance, by the measure of its protocol."""
+    if protocol == "unlinkability":
+        return bool(row["low"] > LINKABLE_D_SYS)
+    if protocol == "membership":
+        return bool(row["low"] > MEMBER_AUC)
+    chance = row["chance"]
+    return bool(row["low"] > min(LINKED_TIMES * chance, (1 + chance) / 2))
+
+
+def _succeeds(trial: Trial, row: dict[str, Any]) -> bool:
+    return succeeded(HEADLINES[find_attack(trial.attack).card.goal][0], row)
+
+
+def _headline(trial: Trial, found: Sequence[Found]) -> dict[str, Any] | None:
+    protocol, metric = HEADLINES[find_attack(trial.attack).card.goal]
+    for row in pooled_rows([measured for measured, _ in found]):
+        if (row["protocol"], row["metric"]) == (protocol, metric):
+            return row
+    return None
+
+
+def _measured_rows(
+    trial: Trial, found: Sequence[Found], control: Sequence[Found]
+) -> list[dict[str, Any]]:
+    per_seed = [measured for measured, _ in found if measured]
+    if not per_seed:
+        reason = next(
+            (d.get("refused") or d.get("too_little") for _, d in found), "nothing was measured"
+        )
+        protocol, metric = HEADLINES[find_attack(trial.attack).card.goal]
+        return [{"protocol": protocol, "metric": metric, "value": None, "reason": reason}]
+    beside = {
+        (row["protocol"], row["metric"]): row["value"]
+        for row in pooled_rows([measured for measured, _ in control if measured])
+    }
+    worst: dict[tuple[str, str], float] = {}
+    for measured in per_seed:
+        for one in measured:
+            key = one.protocol, one.metric
+            worst[key] = max(worst.get(key, -np.inf), one.bootstrap.value)
+    return [
+        row
+        | {
+            "worst_seed": round(worst[row["protocol"], row["metric"]], 5),
+            "control": beside.get((row["protocol"], row["metric"])),
+        }
+        for row in pooled_rows(per_seed)
+    ]

@@ -1,0 +1,107 @@
+"""The audit on paper: the same words as its page, without pictures of faces."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from xnn.errors import MissingExtraError
+from xnn.files import write_atomically
+from xnn.report.audit_content import (
+    LEVELS,
+    NOT_PROTECTED,
+    AuditFacts,
+    agreement_sentence,
+    verdict_word,
+)
+
+_FONT = "Helvetica"
+_WIDTHS = (44, 18, 30, 13, 13, 32)
+
+
+def write_audit_pdf(path: Path, facts: AuditFacts) -> None:
+    """Write the audit as a PDF of A4 pages.
+
+    Raises:
+        MissingExtraError: fpdf2 is not installed.
+        StorageError: The file cannot be written.
+    """
+    try:
+        fpdf: Any = importlib.import_module("fpdf")
+    except ImportError as error:
+        raise MissingExtraError(
+            "a PDF needs fpdf2; install it with pip install 'xnn-face[report]'"
+        ) from error
+    document = fpdf.FPDF(format="A4")
+    document.set_title(f"XNN audit of {facts.subject}")
+    document.set_creation_date(None)
+    document.add_page()
+    _heading(document, f"XNN audit: {facts.subject}", size=18)
+    _text(document, f"Scheme {facts.scheme}, policy {facts.policy}, {facts.created_at}")
+    _heading(document, "PASS" if facts.passed else "FAIL", size=16)
+    _text(document, facts.reason)
+    _heading(document, "Rule by rule")
+    for name, passed, sentence in facts.lines:
+        _text(document, f"- {name}: {verdict_word(passed)}. {sentence}.")
+    _heading(document, "Attack by attack")
+    _attacks(document, facts)
+    _heading(document, "The upload itself")
+    _text(
+        document,
+        f"{facts.records} records of {facts.classes} people, {facts.bytes_per_record} bytes each, "
+        f"behind {facts.extractor}, key {facts.key_id}. Known to fall to: {facts.falls_to}.",
+    )
+    _text(document, agreement_sentence(facts.agreement))
+    _text(document, f"Formal statement: {facts.guarantee}")
+    _heading(document, "Who the attacker is")
+    _text(document, LEVELS)
+    _text(document, f"Victims of the replay: {facts.victims}. Public faces: {facts.public}.")
+    _text(document, facts.budget)
+    _heading(document, "What is not protected")
+    for what, why in NOT_PROTECTED:
+        _text(document, f"- {what}: {why}.")
+    write_atomically(path, bytes(document.output()), mode=0o600)
+
+
+def _attacks(document: Any, facts: AuditFacts) -> None:
+    document.set_font(_FONT, size=8)
+    with document.table(col_widths=_WIDTHS, line_height=4.5) as grid:
+        headings = ("attack", "metric", "reached", "guessing", "control", "verdict")
+        _row(grid, headings)
+        for row in facts.rows:
+            measured = row["value"] is not None
+            control = row.get("control")
+            _row(
+                grid,
+                (
+                    row["trial"],
+                    row["metric"],
+                    f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if measured else "",
+                    f"{row['chance']:.3f}" if measured else "",
+                    "" if control is None else f"{control:.3f}",
+                    row["verdict"],
+                ),
+            )
+
+
+def _row(grid: Any, cells: tuple[str, ...]) -> None:
+    row = grid.row()
+    for cell in cells:
+        row.cell(_latin(cell))
+
+
+def _heading(document: Any, text: str, *, size: int = 13) -> None:
+    document.set_font(_FONT, style="B", size=size)
+    document.ln(3)
+    document.multi_cell(0, size * 0.5, _latin(text), new_x="LMARGIN", new_y="NEXT")
+    document.ln(1)
+
+
+def _text(document: Any, text: str) -> None:
+    document.set_font(_FONT, size=10)
+    document.multi_cell(0, 5, _latin(text), new_x="LMARGIN", new_y="NEXT")
+    document.ln(1)
+
+
+def _latin(text: str) -> str:
+    """Return text in the characters of the PDF's own fonts; others become question marks."""
+    return text.encode("latin-1", "replace").decode("latin-1")

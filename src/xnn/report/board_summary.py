@@ -1,0 +1,105 @@
+"""A board's rows as a grid: a line per scheme, a column per trial, recognition beside them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+HEADLINES = {
+    "linkage": "rank_1",
+    "unlinkability": "d_sys",
+    "membership": "auc",
+    "classes": "accuracy",
+}
+"""Metric shown of each protocol that an attack may be judged by first."""
+
+UTILITY_METRIC = ("by_person", "rank_1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardCell:
+    """One scheme under one trial."""
+
+    scheme: str
+    trial: str
+    protocol: str
+    verdict: str
+    value: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    control: float | None
+    reason: str
+    """Why there is no value."""
+
+    @property
+    def excess(self) -> float:
+        """How far the value is from chance towards 1, in [0, 1]; 0 where nothing was measured."""
+        if self.value is None or self.chance is None or self.verdict == "not working":
+            return 0.0
+        return max(0.0, min(1.0, (self.value - self.chance) / (1 - self.chance)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemeLine:
+    """One scheme: what it costs, and its worst leak over all linkage trials."""
+
+    scheme: str
+    utility: dict[str, Any] | None
+    """Row of rank-1 by person, or None where it was not measured."""
+    worst: BoardCell | None
+    cells: dict[str, BoardCell]
+    """By trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardSummary:
+    """What a page or a table shows of a board."""
+
+    trials: tuple[str, ...]
+    lines: tuple[SchemeLine, ...]
+
+
+def summarise(content: dict[str, Any]) -> BoardSummary:
+    """Return the grid of a board's JSON, as `xnn board` writes it."""
+    cells: dict[tuple[str, str], BoardCell] = {}
+    for row in content["rows"]:
+        key = row["scheme"], row["trial"]
+        if HEADLINES.get(row["protocol"]) == row["metric"] and key not in cells:
+            cells[key] = _cell(row)
+    trials = tuple(dict.fromkeys(row["trial"] for row in content["rows"]))
+    utility = {
+        row["scheme"]: row
+        for row in content.get("utility", [])
+        if (row["protocol"], row["metric"]) == UTILITY_METRIC
+    }
+    schemes = dict.fromkeys([*utility, *(row["scheme"] for row in content["rows"])])
+    lines = []
+    for scheme in schemes:
+        found = {t: cells[scheme, t] for t in trials if (scheme, t) in cells}
+        lines.append(
+            SchemeLine(scheme=scheme, utility=utility.get(scheme), worst=_worst(found), cells=found)
+        )
+    return BoardSummary(trials=trials, lines=tuple(lines))
+
+
+def _cell(row: dict[str, Any]) -> BoardCell:
+    return BoardCell(
+        scheme=row["scheme"],
+        trial=row["trial"],
+        protocol=row["protocol"],
+        verdict=row["verdict"],
+        value=row["value"],
+        low=row.get("low"),
+        high=row.get("high"),
+        chance=row.get("chance"),
+        control=row.get("control"),
+        reason=row.get("reason", ""),
+    )
+
+
+def _worst(cells: dict[str, BoardCell]) -> BoardCell | None:
+    linked = [
+        cell
+        for cell in cells.values()
+        if cell.protocol == "linkage" and cell.value is not None and cell.verdict != "not working"
+    ]
+    return max(linked, key=lambda cell: cell.value or 0.0, default=None)

@@ -160,5 +160,5 @@ def test_stopping_says_how_to_go_on(xnn, monkeypatch: pytest.MonkeyPatch, work) 
     assert outcome.status == 130
     assert (
         outcome.stderr
-        == "xnn: stopped; run the same command again to continue (xnn train: with --resume)\n"
+        == "xnn: stopped; run the same command again to continue (training: with --resume)\n"
     )

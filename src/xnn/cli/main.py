@@ -22,6 +22,7 @@ COMMANDS = {
     "key": "xnn.cli.key:app",
     "shard": "xnn.cli.shard:app",
     "train": "xnn.cli.train:train",
+    "noise": "xnn.cli.noise:app",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
     "attack": "xnn.cli.redteam:attack",
@@ -113,7 +114,7 @@ def run() -> None:
         _fail(f"cannot use {name!s}: {reason}; look at the disk and at permissions", status=1)
     if status == _STOPPED:  # Typer turns Ctrl-C into this status
         _fail(
-            "stopped; run the same command again to continue (xnn train: with --resume)",
+            "stopped; run the same command again to continue (training: with --resume)",
             status=_STOPPED,
         )
     if status:

@@ -1,5 +1,6 @@
 """The CC0 face ResNet of dlib: its front as an extractor, the whole of it as a recogniser."""
 
+import copy
 from typing import final
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from xnn.errors import ConfigError
 from xnn.extractors.card import ExtractorCard
+from xnn.extractors.front_parts import FrontParts, MapLower, MapUpper, check_cut
 from xnn.extractors.interface import Extractor, Precision
 from xnn.extractors.resample import DLIB_CHIP_PX
 from xnn.extractors.weight_files import VENDORED_DIR, load_strictly, read_weights
@@ -109,6 +111,16 @@ class DlibExtractor(Extractor):
         """Return the feature map as tokens, row by row."""
         feature_map: Tensor = self._network(pixels)
         return feature_map.flatten(2).transpose(1, 2)
+
+    def divide(self, shared_blocks: int) -> FrontParts:
+        """Cut between residual blocks; the stem is always shared."""
+        check_cut(shared_blocks, split_depth=self.card.split_depth)
+        network = copy.deepcopy(self._network)
+        blocks = list(network.blocks)
+        return FrontParts(
+            lower=MapLower(network.stem, blocks[:shared_blocks]).eval(),
+            upper=MapUpper(blocks[shared_blocks:]).eval(),
+        )
 
 
 @final

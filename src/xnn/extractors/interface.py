@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xnn.errors import ConfigError, ShapeError
 from xnn.extractors.card import ExtractorCard
+from xnn.extractors.front_parts import FrontParts
 from xnn.extractors.resample import RESAMPLERS
 from xnn.types import CROP_SIZE_PX
 
@@ -81,8 +82,7 @@ class Extractor(abc.ABC):
 
         Trust: owner or device.
         """
-        check_crops(crops)
-        pixels = self._prepare(crops.to(self._device))
+        pixels = self.prepare(crops)
         bf16 = self._precision == "bf16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bf16):
             tokens = self.features(pixels)
@@ -94,9 +94,30 @@ class Extractor(abc.ABC):
             )
         return tokens.to(crops.device, torch.float32).contiguous()
 
-    def _prepare(self, crops: Tensor) -> Tensor:
-        """Resample, reorder and normalise."""
-        pixels = crops.permute(0, 3, 1, 2).float()
+    def divide(self, shared_blocks: int) -> FrontParts:
+        """Return copies of the network's two parts, for a noise generator to share and to copy.
+
+        Args:
+            shared_blocks: Blocks below the cut, 0..split_depth - 1.
+
+        Raises:
+            ConfigError: The extractor cannot be cut, or not there.
+        """
+        raise ConfigError(
+            f"extractor {self.card.name!r} does not say how it is cut; "
+            "write its `divide`, or use one of dlib, vit-s14, vit-b16"
+        )
+
+    @final
+    @torch.no_grad()
+    def prepare(self, crops: UInt8[Tensor, "b h w 3"]) -> Float32[Tensor, "b 3 s s"]:
+        """Return what the network sees of aligned crops, on the device of the weights.
+
+        Raises:
+            ShapeError: The crops have another size or type, or there are none.
+        """
+        check_crops(crops)
+        pixels = crops.to(self._device).permute(0, 3, 1, 2).float()
         pixels = RESAMPLERS[self.card.resize](pixels, self.card.input_size_px)
         if self.card.colour_order == "bgr":
             pixels = pixels.flip(1)

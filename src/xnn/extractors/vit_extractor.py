@@ -1,5 +1,6 @@
 """The two vision transformers of the catalog: the paper's ViT-B/16 and its stand-in ViT-S/14."""
 
+import copy
 from pathlib import Path
 from typing import final
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from xnn.errors import ConfigError, MissingExtraError
 from xnn.extractors import image_focus
 from xnn.extractors.card import ExtractorCard
+from xnn.extractors.front_parts import FrontParts, TokenLower, TokenUpper, check_cut
 from xnn.extractors.interface import Extractor, Precision
 from xnn.extractors.vit_checkpoints import load_front
 from xnn.extractors.weight_files import load_strictly, read_weights
@@ -44,6 +46,15 @@ class ViTExtractor(Extractor):
         """Return patch tokens row by row, after the class token if the card has one."""
         tokens: Tensor = self._front(pixels)
         return tokens if self.card.class_token else tokens[:, 1:]
+
+    def divide(self, shared_blocks: int) -> FrontParts:
+        """Cut between transformer blocks; patches and position embedding are always shared."""
+        check_cut(shared_blocks, split_depth=self.card.split_depth)
+        front = copy.deepcopy(self._front)
+        return FrontParts(
+            lower=TokenLower(front, shared_blocks).eval(),
+            upper=TokenUpper(front, shared_blocks, class_token=self.card.class_token).eval(),
+        )
 
 
 def vit_b16(

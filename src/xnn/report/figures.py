@@ -11,6 +11,7 @@ from xnn.report.results import CurveWithBand, TrainingCurve
 from xnn.report.svg import INK, MUTED, SERIES, draw
 
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), "-.")
+SMALL_MARK = {"marker": "o", "markersize": 3.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,11 @@ def cmc_figure(curves: Sequence[CurveWithBand], *, gallery_size: int) -> Html:
         _bands(axes, curves)
         ranks = curves[0].x
         axes.plot(ranks, ranks / gallery_size, color=MUTED, linewidth=1.2, linestyle=":")
-        _note(axes, float(ranks[-1]), float(ranks[-1]) / gallery_size, "guessing")
+        annotate(axes, float(ranks[-1]), float(ranks[-1]) / gallery_size, "guessing")
         axes.set(xlabel="Rank", ylabel="Share of searches found", ylim=(0, 1.02))
         axes.set_xlim(ranks[0] - 0.02 * len(ranks), ranks[-1])
         axes.xaxis.get_major_locator().set_params(integer=True)
-        _legend(axes)
+        legend_above(axes)
 
     ends = _spoken((c.scheme, f"{c.value[0]:.3f} at rank {c.x[0]:.0f}") for c in curves)
     return draw(plot, name="cmc", alt=f"Cumulative match characteristic: {ends}")
@@ -49,11 +50,11 @@ def roc_figure(curves: Sequence[CurveWithBand]) -> Html:
         _bands(axes, curves)
         far = np.geomspace(min(float(c.x[0]) for c in curves), 1.0, 60)
         axes.plot(far, far, color=MUTED, linewidth=1.2, linestyle=":")
-        _note(axes, 0.12, 0.12, "guessing")
+        annotate(axes, 0.12, 0.12, "guessing")
         axes.set(xlabel="False accept rate", ylabel="True accept rate", ylim=(0, 1.02))
         axes.set_xscale("log")
         axes.set_xlim(far[0], 1.0)
-        _legend(axes)
+        legend_above(axes)
 
     ends = _spoken((c.scheme, f"{c.value[0]:.3f} at {c.x[0]:g}") for c in curves)
     return draw(plot, name="roc", alt=f"True accept rate over false accept rate: {ends}")
@@ -64,13 +65,13 @@ def loss_figure(curves: Sequence[TrainingCurve]) -> Html:
 
     def plot(axes: Any) -> None:
         for i, curve in enumerate(curves):
-            axes.plot(curve.steps, curve.train_loss, label=curve.scheme, **_look(i))
+            axes.plot(curve.steps, curve.train_loss, label=curve.scheme, **curve_look(i))
         chance = curves[0].chance_loss
         axes.axhline(chance, color=MUTED, linewidth=1.2, linestyle=":")
-        _note(axes, max(float(c.steps[-1]) for c in curves), chance, "guessing")
+        annotate(axes, max(float(c.steps[-1]) for c in curves), chance, "guessing")
         axes.set(xlabel="Step", ylabel="Training loss")
         axes.set_ylim(0, 1.12 * max(chance, *(float(c.train_loss.max()) for c in curves)))
-        _legend(axes)
+        legend_above(axes)
 
     ends = _spoken((c.scheme, f"ends at {c.train_loss[-1]:.2f}") for c in curves)
     chance = curves[0].chance_loss
@@ -82,10 +83,10 @@ def validation_figure(curves: Sequence[TrainingCurve]) -> Html:
 
     def plot(axes: Any) -> None:
         for i, curve in enumerate(curves):
-            look = {**_look(i), "marker": "o", "markersize": 3.5}
+            look = {**curve_look(i), **SMALL_MARK}
             axes.plot(curve.validation_steps, curve.validation_rank_1, label=curve.scheme, **look)
         axes.set(xlabel="Step", ylabel="Rank-1, validation people", ylim=(0, 1.02))
-        _legend(axes)
+        legend_above(axes)
 
     ends = _spoken((c.scheme, f"best {c.validation_rank_1.max():.3f}") for c in curves)
     return draw(plot, name="validation", alt=f"Validation rank-1 over training: {ends}")
@@ -113,7 +114,7 @@ def leak_figure(bars: Sequence[Bar], *, ylabel: str) -> Html:
         axes.grid(visible=False, axis="x")
         axes.set(ylabel=ylabel, ylim=(0, 1.12), xlim=(-0.5, len(groups) - 0.5))
         axes.plot([], [], color=INK, linewidth=1.4, linestyle=":", label="guessing")
-        _legend(axes)
+        legend_above(axes)
 
     told = _spoken((f"{' '.join(b.group.split())}, {b.scheme}", f"{b.value:.3f}") for b in bars)
     return draw(plot, name="leak", alt=f"Utility and leak: {told}")
@@ -124,21 +125,24 @@ def _bands(axes: Any, curves: Sequence[CurveWithBand]) -> None:
         axes.fill_between(
             curve.x, curve.low, curve.high, color=SERIES[i % 4], alpha=0.18, linewidth=0
         )
-        axes.plot(curve.x, curve.value, label=curve.scheme, **_look(i))
+        axes.plot(curve.x, curve.value, label=curve.scheme, **curve_look(i))
 
 
-def _look(i: int) -> Mapping[str, Any]:
+def curve_look(i: int) -> Mapping[str, Any]:
+    """Return colour and line style of the i-th curve of a figure."""
     return {"color": SERIES[i % len(SERIES)], "linestyle": _STYLES[i % len(_STYLES)]}
 
 
-def _legend(axes: Any) -> None:
+def legend_above(axes: Any) -> None:
+    """Put the legend over the axes."""
     # Above the axes, where no curve can run into it.
     axes.legend(
         loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, borderpad=0.0
     )
 
 
-def _note(axes: Any, x: float, y: float, words: str) -> None:
+def annotate(axes: Any, x: float, y: float, words: str) -> None:
+    """Write a few words at a point."""
     axes.annotate(
         words, (x, y), xytext=(-2, 4), textcoords="offset points", ha="right", color=MUTED
     )

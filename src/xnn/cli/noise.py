@@ -1,0 +1,178 @@
+"""`xnn noise`: the inference phase. Train a front and a student, part them, use them."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, final
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
+from xnn.cli.output import emit, stderr, warn
+from xnn.extractors.catalog import load_extractor
+from xnn.faces.dataset import load_faces
+from xnn.owner.noise.presets import NOISE_PRESETS, find_noise_preset, shorten
+from xnn.owner.noise.stages import NoiseRun, train_noise
+from xnn.owner.noise.steps import StageEvent
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Recognition in the cloud from features with trained noise (XNN-d).",
+)
+CURVES_NAME = "curves.html"
+_ROWS_SHOWN = 8
+Epochs = Annotated[int | None, typer.Option(show_default="the preset's", min=1)]
+
+
+@app.command()
+def train(
+    faces: Annotated[
+        Path, typer.Argument(metavar="FACES", help="Crops, divided: a manifest of `faces split`.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write; stays with the owner.")],
+    preset: Annotated[str, typer.Option(help=f"Recipe: {', '.join(NOISE_PRESETS)}.")] = "paper",
+    extractor: Annotated[str, typer.Option(help="As `xnn extractor list` names it.")] = "dlib",
+    split_depth: SplitDepth = None,
+    class_token: ClassToken = None,
+    weights: Weights = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Run folder whose teacher is used; same faces and split.")
+    ] = None,
+    teacher_epochs: Epochs = None,
+    game_epochs: Epochs = None,
+    student_epochs: Epochs = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Crops per step.", show_default="the preset's", min=1)
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Minutes between checkpoints.", min=0)
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of weights, order and noise in training.", min=0)] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the run folder.")
+    ] = False,
+) -> None:
+    """Train teacher, noise and student, one after the other.
+
+    Stopped at any moment, it goes on with --resume. OUT/curves.html draws every loss beside the
+    loss of guessing; OUT/*/tensorboard has the same while it runs.
+    """
+    loaded = load_extractor(
+        extractor, split_depth=split_depth, class_token=class_token, weights=weights
+    )
+    settings = shorten(
+        find_noise_preset(preset, loaded.card.shape),
+        teacher_epochs=teacher_epochs,
+        game_epochs=game_epochs,
+        student_epochs=student_epochs,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    face_set = load_faces(faces)
+    if not face_set.only("val").samples:
+        warn("no validation subjects: the last weights are kept, not the best")
+    with StageView() as view:
+        run = train_noise(
+            face_set,
+            loaded,
+            settings,
+            out,
+            teacher_from=teacher,
+            resume=resume,
+            checkpoint_minutes=checkpoint_minutes,
+            on_event=view.show,
+        )
+    drawn = _draw_curves(run, out)
+    emit({"run": str(out), "preset": preset, **_describe(run), **drawn}, title="Trained noise")
+
+
+def _describe(run: NoiseRun) -> dict[str, Any]:
+    game, student = run.facts["front"], run.facts["student"]
+    last = (game.get("curve") or [{}])[-1]
+    rates = [row["val_rank_1"] for row in student["curve"] if "val_rank_1" in row]
+    return {
+        "teacher_val_rank_1": run.facts["teacher"]["val_rank_1"],
+        "game_tail_loss": last.get("tail_loss"),
+        "game_chance_loss": game.get("chance_loss"),
+        "noise_rms": last.get("noise_rms"),
+        "student_val_rank_1": max(rates, default=None),
+        "wall_s": sum(run.facts[s].get("wall_s", 0.0) for s in ("teacher", "front", "student")),
+    }
+
+
+def _draw_curves(run: NoiseRun, out: Path) -> dict[str, str]:
+    from xnn.errors import MissingExtraError
+    from xnn.report.noise_curves import StageCurve, write_noise_curves
+
+    stages = (("teacher", "teacher"), ("game", "front"), ("student", "student"))
+    curves = [
+        StageCurve(
+            stage=stage,
+            chance_loss=run.facts[part].get("chance_loss", 0.0),
+            rows=run.facts[part].get("curve", []),
+        )
+        for stage, part in stages
+    ]
+    try:
+        write_noise_curves(out / CURVES_NAME, curves)
+    except MissingExtraError as error:
+        warn(str(error))
+        return {}
+    return {"curves": str(out / CURVES_NAME)}
+
+
+@final
+class StageView:
+    """A bar for the running stage and its last epochs as a table, live on stderr."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeRemainingColumn(),
+        )
+        self._task = self._bar.add_task("reading the crops", total=None, loss="")
+        self._stage = ""
+        self._rows: list[dict[str, float]] = []
+        self._live = Live(self._bar, console=stderr(), transient=True, refresh_per_second=4)
+
+    def __enter__(self) -> "StageView":
+        if self._live.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, event: StageEvent) -> None:
+        """Take an event."""
+        if event.stage != self._stage:
+            self._stage, self._rows = event.stage, []
+        self._bar.update(
+            self._task,
+            description=event.stage,
+            total=event.num_steps,
+            completed=event.step,
+            loss=f"loss {event.loss:.3f}, guessing {event.chance_loss:.3f}",
+        )
+        if event.row is not None:
+            self._rows.append(event.row)
+            self._live.update(Group(self._table(), self._bar))
+
+    def _table(self) -> Table:
+        names = [name for name in self._rows[0] if name != "step"]
+        table = Table(*(name.replace("_", " ") for name in names), title=self._stage)
+        for row in self._rows[-_ROWS_SHOWN:]:
+            table.add_row(*(f"{row[name]:.4g}" if name in row else "" for name in names))
+        return table

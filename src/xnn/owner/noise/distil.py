@@ -1,0 +1,147 @@
+"""Stage 3: a student learns from z what the teacher says of the clean features."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from xnn.models.margin import MarginHead
+from xnn.models.noise_generator import NoisyFront
+from xnn.models.tail import Tail
+from xnn.owner.noise.maps import Maps
+from xnn.owner.noise.settings import StudentSettings
+from xnn.owner.noise.steps import Row, Stage, step_seed
+from xnn.training.batches import BatchPlan
+from xnn.training.loop import new_tail_and_head
+from xnn.training.optimizer import lr_at, new_optimizer, set_lr
+from xnn.training.run import TailAndHead
+from xnn.training.validate import mean_rank_1
+
+_EVAL_SEED = 1 << 40
+"""Fresh noise of evaluations is seeded apart from that of training steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """The tail and the head of stage 1, frozen."""
+
+    tail: Tail
+    head: MarginHead
+
+
+@final
+class Distillation(Stage):
+    """alpha MSE(logits_S, logits_T) + (1 - alpha) CE(logits_S, y).
+
+    The margin is taken off the same entry on both sides and cancels in the first term, so with
+    alpha 1 labels play no role: it is s^2 times the mean squared difference of cosines.
+
+    Source: stage 3 of the XNN-d authors' code (arXiv:2408.04974).
+    """
+
+    name = "student"
+
+    def __init__(
+        self,
+        front: NoisyFront,
+        teacher: Teacher,
+        maps: Maps,
+        val_maps: Maps | None,
+        settings: StudentSettings,
+    ) -> None:
+        config = settings.train
+        self.front, self.maps, self.val_maps, self.settings = front, maps, val_maps, settings
+        num_classes = int(maps.labels.max()) + 1
+        tail, head = new_tail_and_head(settings.tail, num_classes, config)
+        self.student = TailAndHead(tail, head)
+        self.teacher_head = teacher.head
+        self.known = embed_clean(teacher.tail, front, maps)
+        self.modules = {"student": self.student}
+        self.optimizers = {"student": new_optimizer(config, self.student)}
+        self.plan = BatchPlan(num_records=len(maps), batch_size=config.batch_size, seed=config.seed)
+        self.epochs = config.epochs
+        self.log_every_steps = config.log_every_steps
+        # A student whose cosines are all 0 misses the teacher's by their own mean square.
+        self.chance_loss = settings.alpha * self._mean_square_of_teacher()
+        self.chance_loss += (1 - settings.alpha) * head.chance_loss()
+
+    def start_from_features(self) -> None:
+        """Measure the input norm and imprint the head on z, where the settings ask for it."""
+        tail, head = self.student.tail, self.student.head
+        if tail.whitening is None and not self.settings.train.imprint_head:
+            return
+        records = send_all(self.front, self.maps, seed=self.settings.train.seed)
+        if tail.whitening is not None:
+            tail.fit_input_norm([(records.numpy(), self.maps.labels)])
+        if self.settings.train.imprint_head:
+            head.imprint(embed_sent(tail, records), torch.from_numpy(self.maps.labels))
+
+    def step(self, step: int, indices: np.ndarray) -> dict[str, Tensor]:
+        """Make one step of the student and its head."""
+        optimizer = self.optimizers["student"]
+        set_lr(
+            optimizer, lr_at(self.settings.train, step, steps_per_epoch=self.plan.steps_per_epoch)
+        )
+        x, labels = self.maps.read(indices), torch.from_numpy(self.maps.labels[indices])
+        with torch.no_grad():
+            z = self.front.add_noise(x, self.front.clean(x))
+            wanted = self.teacher_head(self.known[torch.from_numpy(indices)], labels)
+        self.student.train()
+        logits = self.student.head(self.student.tail(z), labels)
+        alpha = self.settings.alpha
+        loss = alpha * F.mse_loss(logits, wanted)
+        if alpha < 1:
+            loss = loss + (1 - alpha) * F.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        limit = self.settings.train.max_grad_norm
+        if limit is not None:
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), limit)
+        optimizer.step()
+        return {"loss": loss}
+
+    def end_epoch(self, epoch: int) -> Row:
+        """Search the validation subjects."""
+        if self.val_maps is None:
+            return {}
+        records = send_all(self.front, self.val_maps, seed=self.settings.train.seed)
+        embeddings = embed_sent(self.student.tail, records).numpy()
+        return {"val_rank_1": mean_rank_1(embeddings, self.val_maps.labels)}
+
+    def score(self, row: Row) -> float | None:
+        """Keep the epoch that recognises the validation subjects best."""
+        return row.get("val_rank_1")
+
+    @torch.no_grad()
+    def _mean_square_of_teacher(self) -> float:
+        cosines = self.teacher_head.cosines(self.known)
+        return float(self.teacher_head.scale**2 * cosines.square().mean())
+
+
+@torch.no_grad()
+def embed_clean(tail: Tail, front: NoisyFront, maps: Maps) -> Float[Tensor, "records e"]:
+    """Return the teacher's embedding of every record."""
+    tail.eval()
+    return torch.cat([tail(front.clean(x)) for x in maps.walk()])
+
+
+@torch.no_grad()
+def send_all(front: NoisyFront, maps: Maps, *, seed: int) -> Float32[Tensor, "records n d"]:
+    """Return z of every record; fresh noise, where there is any, is drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(step_seed(seed, _EVAL_SEED))
+        return torch.cat([front.add_noise(x, front.clean(x)) for x in maps.walk()])
+
+
+@torch.no_grad()
+def embed_sent(tail: Tail, records: Float[Tensor, "records n d"]) -> Float[Tensor, "records e"]:
+    """Return a tail's embedding of every z."""
+    was_training = tail.training
+    tail.eval()
+    out = torch.cat([tail(part) for part in torch.split(records, 256)])
+    tail.train(was_training)
+    return out

@@ -1,0 +1,118 @@
+"""Recipes of a whole run: functions of the extractor's shape that return every setting."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from xnn.errors import ConfigError
+from xnn.models.noise_generator import FrontSettings
+from xnn.owner.noise.settings import GameSettings, NoiseSettings, StudentSettings
+from xnn.training.presets import adamw, adamw_tail, paper, paper_tail
+from xnn.types import TokenShape
+
+PAPER_GAME_EPOCHS = 60
+"""The epoch at which the authors stopped the game on CelebA, by hand."""
+
+
+def paper_noise(shape: TokenShape, **changes: Any) -> NoiseSettings:
+    """Return XNN-d as its authors ran it.
+
+    G is a copy of the whole front (but for patch projection or stem), teacher, auxiliary tail,
+    student: six blocks from scratch; SGD 0.05 with momentum and the paper's schedule in every
+    stage; -0.7 and +0.3 times the loss; MSE on the cosines alone. Nothing bounds the noise.
+
+    Two things differ on purpose: the read-out is the mean (the authors read token 0), and the
+    schedule stays at its floor instead of climbing again.
+
+    Source: arXiv:2408.04974 and its authors' code.
+    """
+    tail = paper_tail(shape.n, shape.d)
+    settings = NoiseSettings(
+        preset="paper",
+        front=FrontSettings(noise="generator", shared_blocks=0, snr_db=0.0),
+        teacher=paper(),
+        teacher_tail=tail,
+        game=GameSettings(train=paper(epochs=PAPER_GAME_EPOCHS), tail=tail),
+        student=StudentSettings(train=paper(), tail=tail),
+    )
+    return dataclasses.replace(settings, **changes)
+
+
+def gaussian(shape: TokenShape, **changes: Any) -> NoiseSettings:
+    """Return the control: fresh Gaussian noise as strong as the features, nothing learned.
+
+    Teacher and student are those that do best on a few thousand records.
+    """
+    return _simple(shape, "gaussian", **changes)
+
+
+def plain(shape: TokenShape, **changes: Any) -> NoiseSettings:
+    """Return the other control: no noise at all. What the student reaches here is the most."""
+    return _simple(shape, "plain", **changes)
+
+
+def _simple(shape: TokenShape, preset: str, **changes: Any) -> NoiseSettings:
+    tail = adamw_tail(shape.n, shape.d)
+    noise = "none" if preset == "plain" else preset
+    settings = NoiseSettings(
+        preset=preset,
+        front=FrontSettings(noise=noise),
+        teacher=adamw(),
+        teacher_tail=tail,
+        game=None,
+        student=StudentSettings(train=adamw(epochs=15), tail=tail),
+    )
+    return dataclasses.replace(settings, **changes)
+
+
+NOISE_PRESETS: dict[str, Callable[..., NoiseSettings]] = {
+    "paper": paper_noise,
+    "gaussian": gaussian,
+    "plain": plain,
+}
+
+
+def find_noise_preset(name: str, shape: TokenShape) -> NoiseSettings:
+    """Return a preset's settings for an extractor's shape.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    if name not in NOISE_PRESETS:
+        raise ConfigError(f"unknown preset {name!r}; use one of {', '.join(NOISE_PRESETS)}")
+    return NOISE_PRESETS[name](shape)
+
+
+def shorten(settings: NoiseSettings, **changes: int | None) -> NoiseSettings:
+    """Return the settings with other epochs or seed, warm-ups shortened where they would fill them.
+
+    Args:
+        settings: Of a preset.
+        changes: `teacher_epochs`, `game_epochs`, `student_epochs`, `batch_size`, `seed`; None
+            keeps what is there.
+    """
+    asked_seed = changes.get("seed")
+    seed = settings.seed if asked_seed is None else asked_seed
+
+    def of(config: Any, epochs: int | None) -> Any:
+        epochs = config.epochs if epochs is None else epochs
+        warmup = config.warmup_epochs
+        if config.schedule == "smooth":
+            warmup = min(warmup, epochs - 1)
+        batch = changes.get("batch_size") or config.batch_size
+        return dataclasses.replace(
+            config, epochs=epochs, warmup_epochs=warmup, batch_size=batch, seed=seed
+        )
+
+    game = settings.game
+    if game is not None:
+        game = dataclasses.replace(game, train=of(game.train, changes.get("game_epochs")))
+    return dataclasses.replace(
+        settings,
+        seed=seed,
+        teacher=of(settings.teacher, changes.get("teacher_epochs")),
+        game=game,
+        student=dataclasses.replace(
+            settings.student, train=of(settings.student.train, changes.get("student_epochs"))
+        ),
+    )

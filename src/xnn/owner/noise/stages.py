@@ -1,0 +1,341 @@
+"""One run from crops to student: teacher, game, distillation, each resumable.
+
+run folder
+|-- config.json      every setting as resolved
+|-- teacher/         checkpoints, metrics.jsonl, tensorboard/
+|-- game/            checkpoints, curve.jsonl, tensorboard/
+|-- student/         the same
+|-- teacher.*        finished parts: weights and facts
+|-- front.*
+`-- student.*
+
+Trust: owner. Photographs, names and the teacher meet here.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from xnn.errors import ConfigError, OutputExistsError, ResumeError
+from xnn.extractors.interface import Extractor
+from xnn.faces.dataset import FaceSet
+from xnn.files import disk_errors, read_json, write_json
+from xnn.models.noise_generator import NoisyFront
+from xnn.owner.noise.distil import Distillation, Teacher
+from xnn.owner.noise.finished import (
+    CONFIG_NAME,
+    NoiseRun,
+    load_front,
+    load_noise_run,
+    load_teacher,
+    trained_tensors,
+)
+from xnn.owner.noise.game import Game
+from xnn.owner.noise.maps import CACHE_BYTES, Maps, OnRecords
+from xnn.owner.noise.parts_file import has_part, load_part, save_part
+from xnn.owner.noise.settings import NoiseSettings, asked
+from xnn.owner.noise.steps import OnStage, Row, StageEvent, StageResult, Steps
+from xnn.training.checkpoint import with_prefix
+from xnn.training.loop import fit, new_tail_and_head
+from xnn.training.run import TrainEvent
+from xnn.training.state import EpochRecord
+from xnn.types import TokenShape
+
+FEWEST_SUBJECTS = 4
+"""With fewer people to tell apart the game has nothing to hide."""
+
+
+@final
+class CleanSource:
+    """What the teacher is trained on: LN_0(E(x)), as a `RecordSource`."""
+
+    def __init__(self, front: NoisyFront, maps: Maps, shape: TokenShape) -> None:
+        self.shape, self._front, self._maps = shape, front, maps
+        self.labels: Int64[np.ndarray, " records"] = maps.labels
+        self.num_classes = int(maps.labels.max()) + 1
+        self._kept: Float32[np.ndarray, "records n d"] | None = None
+        if len(maps) * shape.n * shape.d * 4 <= CACHE_BYTES:
+            self._kept = np.concatenate([front.clean(x).numpy() for x in maps.walk()])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def read(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b n d"]:
+        """Return the records of these positions."""
+        if self._kept is not None:
+            return self._kept[indices]
+        return self._front.clean(self._maps.read(indices)).numpy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    extractor: Extractor
+    settings: NoiseSettings
+    out: Path
+    front: NoisyFront
+    maps: Maps
+    val_maps: Maps | None
+    on_event: OnStage | None
+    checkpoint_minutes: float
+
+    @property
+    def shape(self) -> TokenShape:
+        return self.extractor.card.shape
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What every stage must share when it goes on."""
+        return {
+            "extractor_digest": self.extractor.card.digest(),
+            "num_records": len(self.maps),
+            "num_classes": int(self.maps.labels.max()) + 1,
+            "front": json.dumps(self.settings.front.to_dict(), sort_keys=True),
+        }
+
+
+def new_front(extractor: Extractor, settings: NoiseSettings) -> NoisyFront:
+    """Return the front as training finds it: G equals E.
+
+    Raises:
+        ConfigError: The extractor cannot be cut there.
+    """
+    parts = extractor.divide(settings.front.shared_blocks)
+    return NoisyFront(parts.lower, parts.upper, extractor.card.d, settings.front)
+
+
+def train_noise(
+    faces: FaceSet,
+    extractor: Extractor,
+    settings: NoiseSettings,
+    out: Path,
+    *,
+    teacher_from: Path | None = None,
+    resume: bool = False,
+    checkpoint_minutes: float = 10.0,
+    on_event: OnStage | None = None,
+    on_records: OnRecords | None = None,
+) -> NoiseRun:
+    """Train teacher, generator and student; finished stages are taken from the folder.
+
+    Args:
+        faces: Aligned crops, divided into splits; `train` and `val` are used, never the tests.
+        extractor: Its network must be one that `divide` cuts.
+        settings: Of a preset.
+        out: Run folder; new, unless `resume`.
+        teacher_from: Run folder whose teacher is used instead of training one.
+        resume: Continue the run in `out`, or begin it.
+        checkpoint_minutes: Between checkpoints of each stage.
+        on_event: Told of steps and epochs.
+        on_records: Told how many more crops were read.
+
+    Raises:
+        InsufficientDataError: Too few subjects.
+        OutputExistsError: `out` holds something and `resume` was not asked for.
+        ResumeError: The run was begun with other settings or other faces.
+        ConfigError: The teacher is of another extractor or of other subjects.
+        DivergedError: A stage met NaN; its last checkpoint stands.
+
+    Trust: owner.
+    """
+    train = faces.only("train")
+    train.require(num_subjects=FEWEST_SUBJECTS, images_per_subject=2)
+    _open(out, extractor, settings, resume=resume)
+    front = new_front(extractor, settings)
+    val = faces.only("val")
+    context = _Context(
+        extractor=extractor,
+        settings=settings,
+        out=out,
+        front=front,
+        maps=Maps(
+            train.samples, extractor, front.lower, mirror=settings.mirror, on_records=on_records
+        ),
+        val_maps=Maps(val.samples, extractor, front.lower) if val.samples else None,
+        on_event=on_event,
+        checkpoint_minutes=checkpoint_minutes,
+    )
+    if not has_part(out, "teacher"):
+        if teacher_from is None:
+            _train_teacher(context)
+        else:
+            _borrow_teacher(context, teacher_from)
+    teacher = load_teacher(out, extractor)
+    _check_teacher(teacher, context)
+    if not has_part(out, "front"):
+        _play_game(context)
+    load_front(out, front)
+    if not has_part(out, "student"):
+        _train_student(context, teacher)
+    return load_noise_run(out, extractor)
+
+
+def _train_teacher(context: _Context) -> None:
+    settings, shape = context.settings, context.shape
+    source = CleanSource(context.front, context.maps, shape)
+    val_maps = context.val_maps
+    val_source = None if val_maps is None else CleanSource(context.front, val_maps, shape)
+    config = dataclasses.replace(
+        settings.teacher, checkpoint_minutes=context.checkpoint_minutes, seed=settings.seed
+    )
+    tail, head = new_tail_and_head(settings.teacher_tail, source.num_classes, config)
+    result = fit(
+        source,
+        val_source,
+        tail,
+        head,
+        config,
+        context.out / "teacher",
+        on_event=_as_stage_events(context.on_event, head.chance_loss()),
+        resume=True,
+        data_id=context.extractor.card.digest(),
+    )
+    facts = {
+        **context.data,
+        "tail": tail.config.to_dict(),
+        "head": head.kind,
+        "head_scale": head.scale,
+        "head_margin": head.margin,
+        "val_rank_1": result.best and result.best.scores.rank_1,
+        "wall_s": result.wall_s,
+        "chance_loss": result.chance_loss,
+        "curve": [_epoch_row(record) for record in result.history],
+    }
+    tensors = with_prefix("tail", tail.state_dict()) | with_prefix("head", head.state_dict())
+    save_part(context.out, "teacher", tensors, facts)
+
+
+def _borrow_teacher(context: _Context, folder: Path) -> None:
+    load_teacher(folder, context.extractor)  # refuses one of another extractor
+    tensors, facts = load_part(folder, "teacher")
+    save_part(context.out, "teacher", tensors, facts)
+
+
+def _check_teacher(teacher: Teacher, context: _Context) -> None:
+    known, needed = len(teacher.head.weight), context.data["num_classes"]
+    if known != needed:
+        raise ConfigError(
+            f"the teacher knows {known} subjects, these faces show {needed}; "
+            "use a teacher of the same faces and the same split"
+        )
+
+
+def _play_game(context: _Context) -> None:
+    settings, front = context.settings, context.front
+    facts = {**context.data, "front": settings.front.to_dict()}
+    if settings.game is not None:
+        config = dataclasses.replace(settings.game.train, seed=settings.seed)
+        game = dataclasses.replace(settings.game, train=config)
+        names = asked(config, "train") | {
+            "tail": json.dumps(game.tail.to_dict()),
+            "weights": [game.generator_weight, game.tail_weight],
+        }
+        result = _run(context, Game(front, context.maps, game), names)
+        facts |= {"curve": list(result.rows), "wall_s": result.wall_s}
+        facts |= {"chance_loss": result.chance_loss}
+    save_part(context.out, "front", trained_tensors(front), facts)
+
+
+def _train_student(context: _Context, teacher: Teacher) -> None:
+    settings = context.settings
+    config = dataclasses.replace(settings.student.train, seed=settings.seed)
+    chosen = dataclasses.replace(settings.student, train=config)
+    stage = Distillation(context.front, teacher, context.maps, context.val_maps, chosen)
+    stage.start_from_features()
+    names = asked(config, "train") | {
+        "tail": json.dumps(chosen.tail.to_dict()),
+        "alpha": chosen.alpha,
+    }
+    result = _run(context, stage, names)
+    tail, head = stage.student.tail, stage.student.head
+    facts = {
+        **context.data,
+        "tail": tail.config.to_dict(),
+        "curve": list(result.rows),
+        "best_epoch": result.best_epoch,
+        "chance_loss": result.chance_loss,
+        "wall_s": result.wall_s,
+    }
+    tensors = with_prefix("tail", tail.state_dict()) | with_prefix("head", head.state_dict())
+    save_part(context.out, "student", tensors, facts)
+
+
+def _run(context: _Context, stage: Game | Distillation, names: dict[str, Any]) -> StageResult:
+    steps = Steps(
+        stage,
+        context.out / stage.name,
+        {**context.data, **names},
+        seed=context.settings.seed,
+        on_event=context.on_event,
+        checkpoint_minutes=context.checkpoint_minutes,
+    )
+    return steps.run()
+
+
+def _open(out: Path, extractor: Extractor, settings: NoiseSettings, *, resume: bool) -> None:
+    """Make the run folder, or make sure that it holds this very run."""
+    with disk_errors("make the run folder", out):
+        if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputExistsError(
+                f"run folder {out.name!r} exists and is not empty; resume it or choose another"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+    content = {
+        "extractor": extractor.card.to_dict(),
+        "settings": json.loads(json.dumps(settings.to_dict())),
+    }
+    path = out / CONFIG_NAME
+    if not path.is_file():
+        write_json(path, content)
+        return
+    begun = read_json(path)
+    differing = _differing(begun, content)
+    if differing:
+        raise ResumeError(
+            f"the run was begun with other settings: {'; '.join(differing[:4])}; "
+            "resume with the old ones or start a new run"
+        )
+
+
+def _differing(begun: Any, now: Any, name: str = "") -> list[str]:
+    if isinstance(begun, dict) and isinstance(now, dict):
+        return [
+            text
+            for key in sorted(begun.keys() | now.keys())
+            for text in _differing(begun.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if begun == now else [f"{name}={begun!r} then, {now!r} now"]
+
+
+def _as_stage_events(
+    on_event: OnStage | None, chance_loss: float
+) -> Callable[[TrainEvent], None] | None:
+    if on_event is None:
+        return None
+
+    def tell(event: TrainEvent) -> None:
+        row = None if event.epoch_record is None else _epoch_row(event.epoch_record)
+        on_event(
+            StageEvent(
+                stage="teacher",
+                step=event.step,
+                num_steps=event.num_steps,
+                loss=event.train_loss,
+                chance_loss=chance_loss,
+                row=row,
+            )
+        )
+
+    return tell
+
+
+def _epoch_row(record: EpochRecord) -> Row:
+    row = {"epoch": float(record.epoch), "step": float(record.step), "loss": record.train_loss}
+    if record.val_rank_1 is not None:
+        row["val_rank_1"] = record.val_rank_1
+    return row

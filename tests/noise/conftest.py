@@ -55,7 +55,7 @@ def dlib() -> Extractor:
 
 @pytest.fixture(scope="session")
 def make_settings(dlib: Extractor) -> MakeSettings:
-    """A preset with one block per tail and a few steps: `make_settings("paper", shared_blocks=11)`."""
+    """A preset with small tails and a few steps: `make_settings("paper", shared_blocks=11)`."""
 
     def make(preset: str = "paper", *, shared_blocks: int = 11, seed: int = 0) -> NoiseSettings:
         settings = shorten(

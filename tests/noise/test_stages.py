@@ -58,7 +58,7 @@ def test_the_stages_run_in_order_and_say_what_guessing_pays(
     assert any((tmp_path / "run" / "game" / "tensorboard").iterdir())
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What a test kills a run with."""
 
 
@@ -70,9 +70,9 @@ def test_a_killed_run_ends_with_the_same_bits(
 
     def kill(event: StageEvent) -> None:
         if event.stage == stage and event.row is not None:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_noise(faces, dlib, make_settings("paper"), out, on_event=kill, checkpoint_minutes=0.0)
     assert (out / stage / "checkpoints" / "last.json").is_file()
     assert not (out / "student.json").exists()
@@ -181,7 +181,7 @@ def test_a_game_that_diverges_stops_with_one_error(
     assert settings.game is not None
     wild = dataclasses.replace(settings.game.train, lr=1e18, lr_floor=1e18)
     settings = dataclasses.replace(settings, game=dataclasses.replace(settings.game, train=wild))
-    with pytest.raises(DivergedError, match="stage 'game'.*lower learning rate"):
+    with pytest.raises(DivergedError, match=r"stage 'game'.*lower learning rate"):
         train_noise(faces, dlib, settings, tmp_path / "run")
 
 

@@ -14,8 +14,9 @@ from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
 from xnn.cli.output import emit, stderr, warn
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.dataset import load_faces
+from xnn.owner.noise.finished import NoiseRun
 from xnn.owner.noise.presets import NOISE_PRESETS, find_noise_preset, shorten
-from xnn.owner.noise.stages import NoiseRun, train_noise
+from xnn.owner.noise.stages import train_noise
 from xnn.owner.noise.steps import StageEvent
 
 app = typer.Typer(

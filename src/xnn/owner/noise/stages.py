@@ -81,8 +81,8 @@ class _Context:
     front: NoisyFront
     maps: Maps
     val_maps: Maps | None
-    on_event: OnStage | None
-    checkpoint_minutes: float
+    on_event: OnStage | None = None
+    checkpoint_minutes: float = 10.0
 
     @property
     def shape(self) -> TokenShape:
@@ -143,23 +143,10 @@ def train_noise(
 
     Trust: owner.
     """
-    train = faces.only("train")
-    train.require(num_subjects=FEWEST_SUBJECTS, images_per_subject=2)
+    faces.only("train").require(num_subjects=FEWEST_SUBJECTS, images_per_subject=2)
     _open(out, extractor, settings, resume=resume)
-    front = new_front(extractor, settings)
-    val = faces.only("val")
-    context = _Context(
-        extractor=extractor,
-        settings=settings,
-        out=out,
-        front=front,
-        maps=Maps(
-            train.samples, extractor, front.lower, mirror=settings.mirror, on_records=on_records
-        ),
-        val_maps=Maps(val.samples, extractor, front.lower) if val.samples else None,
-        on_event=on_event,
-        checkpoint_minutes=checkpoint_minutes,
-    )
+    context = _prepare(faces, extractor, settings, out, on_records)
+    context = dataclasses.replace(context, on_event=on_event, checkpoint_minutes=checkpoint_minutes)
     if not has_part(out, "teacher"):
         if teacher_from is None:
             _train_teacher(context)
@@ -169,10 +156,30 @@ def train_noise(
     _check_teacher(teacher, context)
     if not has_part(out, "front"):
         _play_game(context)
-    load_front(out, front)
+    load_front(out, context.front)
     if not has_part(out, "student"):
         _train_student(context, teacher)
     return load_noise_run(out, extractor)
+
+
+def _prepare(
+    faces: FaceSet,
+    extractor: Extractor,
+    settings: NoiseSettings,
+    out: Path,
+    on_records: OnRecords | None,
+) -> _Context:
+    """Read the crops and compute what the lower blocks make of them."""
+    front = new_front(extractor, settings)
+    train, val = faces.only("train").samples, faces.only("val").samples
+    return _Context(
+        extractor=extractor,
+        settings=settings,
+        out=out,
+        front=front,
+        maps=Maps(train, extractor, front.lower, mirror=settings.mirror, on_records=on_records),
+        val_maps=Maps(val, extractor, front.lower) if val else None,
+    )
 
 
 def _train_teacher(context: _Context) -> None:

@@ -211,7 +211,7 @@ class Steps:
         if row is not None:
             path = self.folder / CURVE_FILE
             with disk_errors("write", path), path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, allow_nan=False) + "\n")
+                file.write(json.dumps(row, allow_nan=False, sort_keys=True) + "\n")
             for name, value in row.items():
                 self.board.add_scalar(f"epoch/{name}", value, step)
             shown = row.get(next(iter(losses)), shown)
@@ -228,7 +228,9 @@ class Steps:
 
     def _begin_record(self) -> None:
         """Rewrite the curve from the checkpoint: epochs lost with a kill do not appear twice."""
-        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in self.state.rows)
+        lines = "".join(
+            json.dumps(row, allow_nan=False, sort_keys=True) + "\n" for row in self.state.rows
+        )
         write_atomically(self.folder / CURVE_FILE, lines.encode())
         board = str(self.folder / "tensorboard")
         with disk_errors("write the TensorBoard folder of", self.folder):

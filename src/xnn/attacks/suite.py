@@ -3,6 +3,7 @@
 from xnn.attacks.base import Attack
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
+from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
@@ -10,6 +11,7 @@ from xnn.errors import ConfigError
 ATTACKS: dict[str, Attack] = {
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
+    "label-constellation": LabelConstellation(),
     "unpaired-moments": MomentRecovery(),
     "weak-key-search": WeakKeySearch(),
 }

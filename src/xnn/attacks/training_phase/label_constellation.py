@@ -101,9 +101,7 @@ class LabelConstellation(Attack):
         weights = self._learn_weights(observation, members, seed)
         theirs = _mixed(record_layers(observation.records, members, seed=seed), weights)
         ours = standardised(embedding_map(observation.gallery, observation.public))
-        matches = bred_matching(
-            *_problem(theirs, ours), settings=self._settings.breeding, rng=rng
-        )
+        matches = bred_matching(*_problem(theirs, ours), settings=self._settings.breeding, rng=rng)
         belief = _belief(matches, theirs, ours)
         return Answer(
             scores=belief[members[observation.probes]][:, photographs],

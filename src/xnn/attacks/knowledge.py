@@ -45,6 +45,9 @@ class Knowledge:
     """Queries: photographs of the attacker's choice that the owner's system turns into records."""
     labels: bool = True
     """Whether class numbers came with the records, as training needs them to."""
+    suspect_counts_error: float | None = None
+    """How far off the attacker's idea is of how many photographs of each suspect were uploaded: 0.1
+    is about 10 %. None: no idea."""
     records: int | None = None
     """Records held; None takes all that were uploaded."""
     keys: int = 1
@@ -60,6 +63,10 @@ class Knowledge:
         for name, low in (("known_pairs", 0), ("chosen_inputs", 0), ("keys", 1)):
             if getattr(self, name) < low:
                 raise ConfigError(f"{name}={getattr(self, name)}; use {low} or more")
+        if self.suspect_counts_error is not None and not self.suspect_counts_error >= 0:
+            raise ConfigError(
+                f"suspect_counts_error={self.suspect_counts_error}; use None, or 0 and more"
+            )
         if self.records is not None and self.records < 1:
             raise ConfigError(f"records={self.records}; use None for all, or 1 and more")
 
@@ -90,6 +97,8 @@ class Knowledge:
             "all records" if self.records is None else f"{self.records} records",
             f"{self.keys} key{'s' if self.keys > 1 else ''}",
         ]
+        if self.suspect_counts_error is not None:
+            parts.append(f"suspects' counts to {self.suspect_counts_error:.0%}")
         return f"{self.level}: {', '.join(parts)}{', the key itself' if self.key else ''}"
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from xnn.attacks.knowledge import Knowledge
 from xnn.errors import InsufficientDataError
@@ -110,6 +110,9 @@ class Observation:
     """Clean photographs of the suspects, other ones than those behind the records."""
     public: OwnFaces
     """Other people than the suspects."""
+    suspect_counts: Float64[np.ndarray, " s"] | None = None
+    """About how many photographs of each suspect the owner has, by rising label of the gallery; off
+    by a factor whose logarithm has the standard deviation `knowledge.suspect_counts_error`."""
     pairs: KnownPairs | None = None
     oracle: Oracle | None = None
     key: Obfuscator | None = None

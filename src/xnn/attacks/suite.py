@@ -1,17 +1,21 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
+from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
+from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
+    "class-averaging": ClassAveraging([MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
     "label-constellation": LabelConstellation(),
+    "label-size": LabelSize(),
     "unpaired-moments": MomentRecovery(),
     "weak-key-search": WeakKeySearch(),
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from xnn.attacks.base import AttackCard
 from xnn.attacks.knowledge import Knowledge
@@ -94,6 +94,7 @@ class Scenario:
             probes=parts.probes,
             gallery=_named(self.victim, parts.gallery, suspect_of),
             public=self._public_faces(knowledge, parts),
+            suspect_counts=_counts(suspects, len(parts.gallery), knowledge, seed),
             pairs=self._pairs(parts, records, suspect_of),
             oracle=self._oracle(owners[0], knowledge, card.reads),
             key=owners[0] if knowledge.key else None,
@@ -201,6 +202,17 @@ def _suspect_numbers(victim: Party, parts: Cast) -> Int64[np.ndarray, " s"]:
     numbers = np.full(int(victim.faces.labels.max()) + 1, -1, dtype=np.int64)
     numbers[subjects] = np.arange(len(subjects))
     return numbers
+
+
+def _counts(
+    suspects: Int64[np.ndarray, " r"], num_suspects: int, knowledge: Knowledge, seed: int
+) -> Float64[np.ndarray, " s"] | None:
+    """Return how many records each suspect has, as far off as the attacker's idea of it is."""
+    if knowledge.suspect_counts_error is None:
+        return None
+    rng = np.random.default_rng((seed, 0xC047))
+    counts = np.bincount(suspects[suspects >= 0], minlength=num_suspects)
+    return counts * np.exp(knowledge.suspect_counts_error * rng.normal(size=num_suspects))
 
 
 def _named(

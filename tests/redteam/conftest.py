@@ -22,7 +22,8 @@ def own_faces(seed: int, subjects: int, shots: int) -> OwnFaces:
     """Photographs with a subject in them: in the tokens, in the embedding and in the picture."""
     world = np.random.default_rng(99)  # one extractor for everybody
     place = 2 * world.normal(size=(N, D))
-    mix = world.normal(size=(N, D, D)) / np.sqrt(D)
+    turn = np.linalg.qr(world.normal(size=(N, D, D)))[0]
+    mix = turn * world.uniform(0.5, 2.0, size=(N, D, 1))
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(subjects), shots)
     inner = rng.normal(size=(subjects, N, D))[labels] + 0.4 * rng.normal(size=(len(labels), N, D))
@@ -54,12 +55,12 @@ def make_party() -> Callable[[str, int, int, int], Party]:
 
 @pytest.fixture
 def victim() -> Party:
-    return make("victim", 1, 20, 12)
+    return make("victim", 1, 20, 30)
 
 
 @pytest.fixture
 def public() -> Party:
-    return make("public", 2, 30, 10)
+    return make("public", 2, 40, 15)
 
 
 @pytest.fixture

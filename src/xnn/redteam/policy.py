@@ -203,10 +203,16 @@ def load_policy(path: Path) -> Policy:
     rules = content.pop("rule", [])
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
         raise ConfigError(f"{path.name!r}: write each rule under [[rule]]")
-    made = tuple(_made(Rule, rule, f"rule {i}") for i, rule in enumerate(rules, start=1))
+    made = tuple(_made(Rule, _floats(rule), f"rule {i}") for i, rule in enumerate(rules, start=1))
     settings = {"name": path.stem, **content, "rules": made}
     policy = _made(Policy, settings, path.name)
     return policy
+
+
+def _floats(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule whose limits may have been written as whole numbers."""
+    limits = ("max", "max_times_chance")
+    return {k: float(v) if k in limits and type(v) is int else v for k, v in rule.items()}
 
 
 def _made(kind: Any, settings: dict[str, Any], where: str) -> Any:

@@ -1,0 +1,105 @@
+"""Policies: what they say of rows, and what they refuse to read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xnn.errors import ConfigError, StorageError
+from xnn.redteam.policy import DEFAULT_POLICY, Policy, Rule, apply, load_policy
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {
+        "attack": "some attack",
+        "protocol": "linkage",
+        "metric": "rank_1",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "chance": 0.02,
+        "verdict": "broken",
+        "known_known_pairs": 0,
+        "known_chosen_inputs": 0,
+    } | changes
+
+
+RULE = Rule(name="linkage", protocol="linkage", metric="rank_1", max_times_chance=2.0)
+
+
+def judged(*rows: dict[str, Any], rule: Rule = RULE) -> Any:
+    (line,) = apply(Policy(name="one", rules=(rule,)), list(rows))
+    return line
+
+
+def test_a_rule_holds_up_to_its_limit() -> None:
+    assert judged(row()).passed is False
+    assert judged(row(low=0.04)).passed is True
+    assert judged(row(low=0.0401)).passed is False
+    assert "does not hold; some attack reaches rank_1 0.500" in judged(row()).sentence
+    flat = Rule(name="auc", protocol="linkage", metric="rank_1", max=0.45)
+    assert judged(row(), rule=flat).passed is True
+
+
+def test_the_worst_attack_decides() -> None:
+    line = judged(row(low=0.01), row(attack="worse", low=0.3), row(low=0.2))
+    assert line.worst["attack"] == "worse"
+
+
+def test_what_does_not_count() -> None:
+    assert judged(row(verdict="not working")).passed is None
+    assert judged(row(value=None)).passed is None
+    assert judged(row(known_known_pairs=16)).passed is None, "another rule's attacker"
+    assert judged().passed is None
+    assert "could be tried" in judged().sentence
+
+
+def test_the_default_policy_speaks_of_four_things() -> None:
+    protocols = [rule.protocol for rule in DEFAULT_POLICY.rules]
+    assert protocols == ["linkage", "linkage", "unlinkability", "membership"]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_policy_is_read_from_toml(tmp_path: Path) -> None:
+    text = """
+    probes = 50
+    [[rule]]
+    name = "who"
+    protocol = "linkage"
+    metric = "rank_1"
+    known_pairs = 4
+    max = 0.25
+    """
+    policy = load_policy(write(tmp_path / "strict.toml", text))
+    assert (policy.name, policy.probes) == ("strict", 50)
+    assert policy.rules[0].limit(0.01) == 0.25
+    assert policy.rules[0].knowledge("same_collection").level == "K4"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no rule"),
+        ("[[rule", "is not TOML"),
+        ("rule = 3", "write each rule under"),
+        ("prbes = 3\n[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmax=0.1", "'probes'"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmaxx=0.1", "did you mean 'max'"),
+        ("[[rule]]\nname='a'\nprotocol='hearsay'\nmetric='m'\nmax=0.1", "protocol='hearsay'"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'", "one of max and"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmax=7", "max=7"),
+        ("[[rule]]\nprotocol='linkage'", "missing"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmax='x'", "max"),
+    ],
+)
+def test_bad_policies_are_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_policy(write(tmp_path / "bad.toml", text))
+
+
+def test_a_missing_policy(tmp_path: Path) -> None:
+    with pytest.raises(StorageError):
+        load_policy(tmp_path / "none.toml")

@@ -20,6 +20,10 @@ Oracle = Callable[[UInt8[np.ndarray, "b 112 112 3"]], Float32[np.ndarray, "b m e
 refuses more than the stated knowledge allows (`InsufficientDataError`)."""
 
 
+Extract = Callable[[UInt8[np.ndarray, "b 112 112 3"]], Float32[np.ndarray, "b n d"]]
+"""The public extractor: crops in, features out, as often as one likes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OwnFaces:
     """Photographs that the attacker owns, and what public networks make of them."""
@@ -115,6 +119,8 @@ class Observation:
     by a factor whose logarithm has the standard deviation `knowledge.suspect_counts_error`."""
     pairs: KnownPairs | None = None
     oracle: Oracle | None = None
+    extract: Extract | None = None
+    """The extractor, where it is public, for pictures that the attacker makes up."""
     key: Obfuscator | None = None
     """Full disclosure (K6)."""
     other_upload: Float32[np.ndarray, "a m e"] | None = None

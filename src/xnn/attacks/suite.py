@@ -1,6 +1,7 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
+from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
@@ -11,6 +12,7 @@ from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
+    "chosen-plaintext": ChosenPlaintext(),
     "class-averaging": ClassAveraging([MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),

@@ -97,6 +97,7 @@ class Scenario:
             suspect_counts=_counts(suspects, len(parts.gallery), knowledge, seed),
             pairs=self._pairs(parts, records, suspect_of),
             oracle=self._oracle(owners[0], knowledge, card.reads),
+            extract=self.tokens_of if knowledge.extractor == "public" else None,
             key=owners[0] if knowledge.key else None,
             other_upload=other.records,
             candidates=candidates.faces,

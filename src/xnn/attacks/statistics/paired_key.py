@@ -12,14 +12,17 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from xnn.attacks.answer import KeyEstimate
-from xnn.attacks.statistics.paired_order import PairedOrder, match_tokens
+from xnn.attacks.statistics.paired_order import PairedOrder, agreement_of, match_tokens
 from xnn.attacks.statistics.paired_reading import PairedTokens, Reading, learn_reading
+from xnn.attacks.statistics.paired_regression import FEWEST_PAIRS, order_by_likeness
 from xnn.attacks.statistics.position_order import order_by_position, order_by_tokens
 from xnn.attacks.statistics.unpaired import UnpairedSettings, recover_key
 from xnn.errors import InsufficientDataError
 
-_SURE = 0.5
-"""Agreement of hat matrices from which their order is taken; a wrong one has less than 0.1."""
+_SURE = 0.9
+"""Agreement of hat matrices from which their order is taken at once."""
+_LIKELY = 0.3
+"""Agreement from which the order that agrees best is taken; a wrong order has less than 0.1."""
 
 
 @final
@@ -57,23 +60,25 @@ class PairedKey:
             seed: Draws the pairs left out when the ridge is chosen.
         """
         order = match_tokens(records, features, fresh_order=fresh_order)
-        prior = None
-        if order.agreement < _SURE and not fresh_order:
-            prior = _guess(np.concatenate([records, unpaired]), public, seed=seed)
-        place = order.place
-        if prior is not None:
-            one = order_by_tokens(records @ prior.inverse, features, public)
-            place = np.repeat(one[None], len(records), axis=0)
-        kept = len(place)
-        pairs = PairedTokens(records=records[:kept], features=features[:kept], place=place)
-        start = None if prior is None else prior.inverse
-        return cls(
-            reading=learn_reading(pairs, unpaired, prior=start, seed=seed),
-            place=None if fresh_order else place[0],
-            order=order,
-            pairs=len(records),
-            from_unpaired=prior is not None,
-        )
+        places: list[tuple[Int64[np.ndarray, "k m"], KeyEstimate | None]] = [(order.place, None)]
+        if order.agreement < _SURE and not fresh_order and records.shape[1] == features.shape[1]:
+            places += _other_orders(records, features, unpaired, public, seed=seed)
+        found = []
+        for place, prior in places:
+            kept = len(place)
+            pairs = PairedTokens(records=records[:kept], features=features[:kept], place=place)
+            start = None if prior is None else prior.inverse
+            reading = learn_reading(pairs, unpaired, prior=start, seed=seed)
+            found.append(
+                cls(
+                    reading=reading,
+                    place=None if fresh_order else place[0],
+                    order=order,
+                    pairs=len(records),
+                    from_unpaired=prior is not None,
+                )
+            )
+        return found[0] if len(found) == 1 else _choose(found, records, features)
 
     def read(
         self, records: Float32[np.ndarray, "q m e"], known: Float32[np.ndarray, "b n d"]
@@ -113,6 +118,48 @@ class PairedKey:
             "by_position": self.reading.by_position,
             "left_out_error": None if error is None else round(error, 5),
         }
+
+
+def _choose(
+    found: list[PairedKey],
+    records: Float32[np.ndarray, "k n e"],
+    features: Float32[np.ndarray, "k n d"],
+) -> PairedKey:
+    """Return the key that reads pairs left out best, or else has the order that agrees best.
+
+    Of equal orders the later one is taken, which starts from unpaired statistics.
+    """
+    errors = [key.reading.left_out_error for key in found]
+    known = [error for error in errors if error is not None]
+    if len(known) == len(found):
+        return found[int(np.argmin(known))]
+    agreed = [
+        0.0 if key.place is None else agreement_of(records, features, key.place) for key in found
+    ]
+    if max(agreed) < _LIKELY:
+        return found[-1]
+    return found[len(found) - 1 - int(np.argmax(agreed[::-1]))]
+
+
+def _other_orders(
+    records: Float32[np.ndarray, "k n e"],
+    features: Float32[np.ndarray, "k n d"],
+    unpaired: Float32[np.ndarray, "r n e"],
+    public: Float32[np.ndarray, "b n d"],
+    *,
+    seed: int,
+) -> list[tuple[Int64[np.ndarray, "k n"], KeyEstimate | None]]:
+    """Return orders to try where hat matrices do not speak, each with a key to start from."""
+    places: list[tuple[Int64[np.ndarray, "k n"], KeyEstimate | None]] = []
+    if len(records) >= FEWEST_PAIRS:
+        places.append(
+            (np.repeat(order_by_likeness(records, features)[None], len(records), 0), None)
+        )
+    prior = _guess(np.concatenate([records, unpaired]), public, seed=seed)
+    if prior is not None:
+        one = order_by_tokens(records @ prior.inverse, features, public)
+        places.append((np.repeat(one[None], len(records), axis=0), prior))
+    return places
 
 
 def _guess(

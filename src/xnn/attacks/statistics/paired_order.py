@@ -71,6 +71,17 @@ def match_tokens(
     )
 
 
+def agreement_of(
+    records: Float32[np.ndarray, "k m e"],
+    features: Float32[np.ndarray, "k n d"],
+    place: Int64[np.ndarray, " m"],
+) -> float:
+    """Return the `agreement` of an order that all records share."""
+    k = max(1, min(len(records), MAX_ROWS // features.shape[1]))
+    left, right, _ = _hats(records[:k], features[:k])
+    return _agreement(left, right, np.repeat(place[None], k, axis=0))
+
+
 def _hats(
     records: Float32[np.ndarray, "k m e"], features: Float32[np.ndarray, "k n d"]
 ) -> tuple[Float64[np.ndarray, "k m k m"], Float64[np.ndarray, "k n k n"], int]:

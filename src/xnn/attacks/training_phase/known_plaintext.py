@@ -10,18 +10,19 @@ Source: this project (redteam.md, P3 and A5).
 """
 
 from pathlib import Path
-from typing import final
-
-import numpy as np
-from jaxtyping import Float32
+from typing import Any, final
 
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.linker import Linker
 from xnn.attacks.observation import KnownPairs, Observation
 from xnn.attacks.statistics.paired_key import PairedKey
+from xnn.attacks.statistics.paired_regression import FEWEST_PAIRS, PairedRegression
 from xnn.errors import InsufficientDataError
 from xnn.schemes import SchemeCard, find_scheme
+
+_GOOD = 0.1
+"""Left-out error up to which a linear reading is not worth improving."""
 
 
 @final
@@ -37,12 +38,12 @@ class KnownPlaintext(Attack):
     )
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
-        """Refuse without pairs, and where records are not made of the extractor's tokens."""
-        if scheme is None or scheme.reads != "features":
-            return "the records are not keyed tokens of the extractor"
+        """Refuse without pairs, or with too few for records that are no tokens of the extractor."""
         if observation.pairs is None or len(observation.pairs) == 0:
             return "no known pairs"
-        return None
+        if scheme is None or scheme.mixes:
+            return "a record is not that of one photograph under a key"
+        return refused_pairs(scheme, observation, len(observation.pairs))
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
         """Solve for the key and read the probes with it.
@@ -54,30 +55,63 @@ class KnownPlaintext(Attack):
         """
         if observation.pairs is None or len(observation.pairs) == 0:
             raise InsufficientDataError("no known pairs; known-plaintext needs at least 1")
-        key = solve_observed(observation, observation.pairs, seed=seed)
-        return answer_with(key, observation, seed=seed)
+        return answer_from_pairs(observation, observation.pairs, seed=seed)
 
 
-def solve_observed(observation: Observation, pairs: KnownPairs, *, seed: int) -> PairedKey:
-    """Solve for the key under which an observation's records were made."""
-    return PairedKey.solve(
-        pairs.records,
-        pairs.faces.tokens,
-        observation.records,
-        observation.public.tokens,
-        fresh_order=find_scheme(observation.scheme).card.fresh_order,
-        seed=seed,
-    )
+def refused_pairs(scheme: SchemeCard, observation: Observation, count: int) -> str | None:
+    """Say why so many pairs cannot do; None when they may."""
+    if _are_tokens(scheme, observation) or count >= FEWEST_PAIRS:
+        return None
+    return f"records are not one token for each of the extractor's: needs {FEWEST_PAIRS} pairs"
 
 
-def answer_with(key: PairedKey, observation: Observation, *, seed: int) -> Answer:
-    """Read the probes with a key and link them to the gallery."""
-    known = observation.public.tokens
-    features: Float32[np.ndarray, "q n d"] = key.read(observation.probe_records, known)
+def answer_from_pairs(observation: Observation, pairs: KnownPairs, *, seed: int) -> Answer:
+    """Solve for the key, or for whatever reads records, and read and link the probes.
+
+    Args:
+        observation: Whose probes are read.
+        pairs: Known ones, or those that were asked for.
+        seed: Draws pairs left out.
+
+    Raises:
+        InsufficientDataError: Too few pairs for records of their kind, or too few public faces to
+            link with.
+    """
+    scheme = find_scheme(observation.scheme).card
+    key: PairedKey | None = None
+    error = None
+    details: dict[str, Any] = {"pairs": len(pairs)}
+    if _are_tokens(scheme, observation):
+        key = PairedKey.solve(
+            pairs.records,
+            pairs.faces.tokens,
+            observation.records,
+            observation.public.tokens,
+            fresh_order=scheme.fresh_order,
+            seed=seed,
+        )
+        error = key.reading.left_out_error
+        details |= key.details()
+    regression = None
+    good = scheme.fresh_order or (error is not None and error < _GOOD)
+    if key is None or (len(pairs) >= FEWEST_PAIRS and not good):
+        regression = PairedRegression.fit(pairs.records, pairs.faces.tokens, seed=seed)
+        details["regression_error"] = round(regression.left_out_error, 5)
+    probes = observation.probe_records
+    if key is not None and (
+        regression is None or (error is not None and error <= regression.left_out_error)
+    ):
+        features, estimate = key.read(probes, observation.public.tokens), key.estimate()
+    elif regression is not None:
+        features, estimate = regression.read(probes), None
+        details["regression"] = regression.form
     linker = Linker.fit(observation.public, seed=seed)
-    return Answer(
-        scores=linker.scores(features, observation.gallery),
-        features=features,
-        key=key.estimate(),
-        details={**key.details(), "linker_rank_1": round(linker.held_out_rank_1, 4)},
-    )
+    details["linker_rank_1"] = round(linker.held_out_rank_1, 4)
+    scores = linker.scores(features, observation.gallery)
+    return Answer(scores=scores, features=features, key=estimate, details=details)
+
+
+def _are_tokens(scheme: SchemeCard, observation: Observation) -> bool:
+    """Return whether a record has a token for each of the extractor's."""
+    same = observation.records.shape[1] == observation.shape.n
+    return scheme.reads == "features" and same

@@ -7,6 +7,7 @@ cosine of standardised tokens is tried beside it; people held out decide which o
 better.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import final
 
@@ -22,6 +23,7 @@ _HELD_OUT = 0.2
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Of the ridge, in units of the mean eigenvalue of the Gram matrix."""
 _FEWEST = 8
+_MOST_KEPT = 4
 
 
 @final
@@ -57,6 +59,15 @@ class Linker:
             raise InsufficientDataError(
                 f"the attacker has {len(public)} photographs, linking needs at least {_FEWEST}"
             )
+        name = _name(public, seed)
+        if name not in _LEARNED:
+            while len(_LEARNED) >= _MOST_KEPT:
+                _LEARNED.pop(next(iter(_LEARNED)))
+            _LEARNED[name] = cls._learn(public, seed)
+        return _LEARNED[name]
+
+    @classmethod
+    def _learn(cls, public: OwnFaces, seed: int) -> "Linker":
         rows = np.sort(np.random.default_rng(seed).permutation(len(public))[:_MAX_PHOTOGRAPHS])
         public = public.at(rows)
         mean = public.tokens.mean(axis=0)
@@ -94,6 +105,17 @@ class Linker:
             flat = _flat(features, self.mean, self.deviation)
             return _cosines(flat, _flat(gallery.tokens, self.mean, self.deviation))
         return _cosines(self.embed(features), gallery.embeddings - self.centre)
+
+
+_LEARNED: dict[bytes, Linker] = {}
+"""The last few, by what they were learned from: attacks of one board share the attacker's faces."""
+
+
+def _name(public: OwnFaces, seed: int) -> bytes:
+    digest = hashlib.blake2b(str(seed).encode(), digest_size=16)
+    for array in (public.tokens, public.embeddings, public.labels):
+        digest.update(np.ascontiguousarray(array))
+    return digest.digest()
 
 
 def _choose(

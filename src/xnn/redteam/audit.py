@@ -59,8 +59,12 @@ class AuditResult:
         if self.passed:
             return f"Every rule holds. Nearest to failing: {self.worst.sentence}."
         failed = [line for line in self.lines if line.passed is False]
-        first = max(failed, key=_severity) if failed else self.lines[0]
-        return f"{len(failed)} of {len(self.lines)} rules do not hold. Worst: {first.sentence}."
+        untested = [line for line in self.lines if line.passed is None]
+        counted = f"{len(failed)} of {len(self.lines)} rules do not hold"
+        if untested:
+            counted += f", {len(untested)} could not be tested, which is no pass"
+        first = max(failed, key=_severity) if failed else untested[0]
+        return f"{counted}. Worst: {first.sentence}."
 
 
 def audit_trials(policy: Policy, public_faces: PublicFaces) -> tuple[Trial, ...]:

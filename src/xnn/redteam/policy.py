@@ -143,7 +143,7 @@ class Line:
     def sentence(self) -> str:
         """Say in one sentence how it came out, and why."""
         if self.worst is None:
-            return f"{self.rule.name}: no attack of the suite could be tried here"
+            return f"{self.rule.name}: no attack of the suite could be tried, or none works here"
         row = self.worst
         limit = self.rule.limit(row["chance"])
         reached = (

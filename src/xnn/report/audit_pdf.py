@@ -33,7 +33,6 @@ def write_audit_pdf(path: Path, facts: AuditFacts) -> None:
         ) from error
     document = fpdf.FPDF(format="A4")
     document.set_title(f"XNN audit of {facts.subject}")
-    document.set_creation_date(None)
     document.add_page()
     _heading(document, f"XNN audit: {facts.subject}", size=18)
     _text(document, f"Scheme {facts.scheme}, policy {facts.policy}, {facts.created_at}")

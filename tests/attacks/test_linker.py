@@ -64,9 +64,7 @@ def test_the_dual_form_is_the_ridge() -> None:
     errors = []
     for strength in (1e-3, 1e-2, 1e-1, 1.0):
         ridge = strength * np.trace(design @ design.T) / len(design)
-        slow = np.linalg.solve(
-            design.T @ design + ridge * np.eye(N * D), design.T @ targets
-        )
+        slow = np.linalg.solve(design.T @ design + ridge * np.eye(N * D), design.T @ targets)
         errors.append(np.abs(design @ slow - linker.embed(public.tokens)).max())
     assert min(errors) < 1e-3, "the Gram matrix is float32"
 

@@ -161,3 +161,14 @@ def test_the_level_follows_from_the_values() -> None:
     assert Knowledge(known_pairs=16).describe().startswith("K4: faces of another collection")
     with pytest.raises(ConfigError, match="known_pairs=-1"):
         Knowledge(known_pairs=-1)
+
+
+def test_rough_counts_are_granted_and_rough(victim: Party, public: Party) -> None:
+    play = scenario(victim, public).play
+    exact, _ = play("plain", card(), Knowledge(suspect_counts_error=0.0), seed=0)
+    rough, _ = play("plain", card(), Knowledge(suspect_counts_error=0.2), seed=0)
+    assert exact.suspect_counts is not None
+    assert rough.suspect_counts is not None
+    assert exact.suspect_counts.sum() == len(exact.records)
+    ratio = np.log(rough.suspect_counts / exact.suspect_counts)
+    assert 0.05 < ratio.std() < 0.5

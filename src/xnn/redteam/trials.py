@@ -21,6 +21,8 @@ PAIRS = (1, 4, 16, 100)
 
 _WITH_PAIRS = ("known-plaintext", "learned-inversion", "relu-key")
 _WITH_QUERIES = {"chosen-plaintext": 32}
+_WITH_COUNTS = {"label-size": 0.1}
+"""Attacks that rest on a rough idea of class sizes, and how far off it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ def plan(
             granted = [replace(base, known_pairs=number) for number in pairs]
         elif name in _WITH_QUERIES:
             granted = [replace(base, chosen_inputs=_WITH_QUERIES[name])]
+        elif name in _WITH_COUNTS:
+            granted = [replace(base, suspect_counts_error=_WITH_COUNTS[name])]
         else:
             granted = [base]
         trials += [Trial(attack=name, knowledge=knowledge) for knowledge in granted]

@@ -12,6 +12,7 @@ from xnn.schemes.noise import NoiseOnly
 from xnn.schemes.paper import Paper
 from xnn.schemes.plain import Plain
 from xnn.schemes.random_projection import RandomProjection
+from xnn.schemes.seeded import Seeded
 
 __all__ = ["SCHEMES", "Guarantee", "KeyStream", "Obfuscator", "Scheme", "SchemeCard", "find_scheme"]
 
@@ -21,6 +22,7 @@ _ALL: tuple[Scheme, ...] = (
     Paper(name="paper-haar", mix="haar"),
     Paper(name="paper-matrix-only", permute=False),
     Paper(name="paper-permutation-only", mix="none"),
+    Seeded(),
     FreshOrder(),
     # Rivals, for the board
     NoiseOnly(name="gaussian-noise-1", noise="gaussian", strength=1.0),

@@ -92,6 +92,7 @@ class WeakKeySearch(Attack):
         goal="linkage",
         summary="tries the keys of seeded general-purpose generators: small seeds and the clock",
         source="this project",
+        control="paper-seeded",
     )
 
     def __init__(self, settings: WeakKeySettings | None = None) -> None:

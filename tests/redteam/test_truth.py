@@ -35,27 +35,18 @@ def test_the_key_is_the_one_that_was_drawn() -> None:
 
 
 class Shifted(Obfuscator):
-    def obfuscate(self, features: Tensor) -> Tensor:
+    def _records(self, features: Tensor) -> Tensor:
         return features + 1.0
-
-    def deobfuscate(self, records: Tensor) -> Tensor:
-        return records - 1.0
 
 
 class Dropping(Obfuscator):
-    def obfuscate(self, features: Tensor) -> Tensor:
+    def _records(self, features: Tensor) -> Tensor:
         return features[:, 1:]
-
-    def deobfuscate(self, records: Tensor) -> Tensor:
-        return records
 
 
 class Scaled(Obfuscator):
-    def obfuscate(self, features: Tensor) -> Tensor:
+    def _records(self, features: Tensor) -> Tensor:
         return features * torch.arange(1, self.shape.n + 1)[:, None]
-
-    def deobfuscate(self, records: Tensor) -> Tensor:
-        return records / torch.arange(1, self.shape.n + 1)[:, None]
 
 
 @pytest.mark.parametrize("kind", [Shifted, Dropping, Scaled])

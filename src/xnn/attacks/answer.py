@@ -32,7 +32,7 @@ class Answer:
     """How alike each probe and each record of the other upload are."""
     membership: Float[np.ndarray, " c"] | None = None
     """For each candidate, how likely it is among the records; higher = more likely."""
-    classes: Float[np.ndarray, "c g"] | None = None
+    classes: Float[np.ndarray, "k s"] | None = None
     """How likely each class number (a row per distinct label, rising) is each person of the
     gallery (a column per distinct label, rising), where the attack names classes, not records."""
     details: dict[str, Any] = field(default_factory=dict)

@@ -19,8 +19,8 @@ Written by `docs/generate_attacks.py` from the program; do not edit.
 
 An attack sees an `Observation` and nothing else: what crossed the border, and what the stated
 knowledge grants. It answers in parts (scores, features, pictures, a key, membership), and a judge
-that knows the truth measures each part. `xnn attack list` shows the same table; `xnn attack run NAME`
-and `xnn board` run them, `xnn bench noise` those on the inference phase.
+that knows the truth measures each part. `xnn attack list` shows the same table; `xnn board` and
+`xnn attack run NAME` run them, `xnn bench noise` those on the inference phase.
 
 ## What an attacker may hold
 
@@ -31,8 +31,8 @@ and `xnn board` run them, `xnn bench noise` those on the inference phase.
 _ATTACKS = """
 ## The suite
 
-Every attack has a positive control: the scheme named here, which it must break in the same run with
-the same budget. Where the control fails, the result is *not working* and says nothing of any scheme.
+Every attack has a positive control: the scheme named here, which it must break in the same run
+with the same budget. Where the control fails, the result is *not working* and says nothing of any scheme.
 
 | attack | phase | asks for | control | what it does | source |
 |---|---|---|---|---|---|

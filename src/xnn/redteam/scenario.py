@@ -95,7 +95,6 @@ class Scenario:
             gallery=_named(self.victim, parts.gallery, suspect_of),
             public=self._public_faces(knowledge, parts),
             suspect_counts=_counts(suspects, len(parts.gallery), knowledge, seed),
-            suspect_counts=_rough_counts(suspects, len(parts.gallery), knowledge, seed),
             pairs=self._pairs(parts, records, suspect_of),
             oracle=self._oracle(owners[0], knowledge, card.reads),
             extract=self.tokens_of if knowledge.extractor == "public" else None,
@@ -222,18 +221,6 @@ def _named(
 ) -> OwnFaces:
     faces = victim.faces.at(rows)
     return dataclasses.replace(faces, labels=suspect_of[faces.labels])
-
-
-def _rough_counts(
-    suspects: Int64[np.ndarray, " u"], num_suspects: int, knowledge: Knowledge, seed: int
-) -> Float64[np.ndarray, " s"] | None:
-    """Return about how many photographs of each suspect were uploaded, where that is granted."""
-    error = knowledge.suspect_counts_error
-    if error is None:
-        return None
-    counts = np.bincount(suspects, minlength=num_suspects)
-    generator = np.random.default_rng((seed, 0xC0C0))
-    return counts * np.exp(error * generator.standard_normal(num_suspects))
 
 
 def _key_of(owner: Obfuscator, scheme: str) -> LinearKey | None:

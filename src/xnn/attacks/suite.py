@@ -1,6 +1,10 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
+from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage
+from xnn.attacks.inference_phase.moment_map import MomentMap
+from xnn.attacks.inference_phase.ridge_denoiser import RidgeDenoiser
+from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
@@ -20,6 +24,10 @@ ATTACKS: dict[str, Attack] = {
     "label-size": LabelSize(),
     "unpaired-moments": MomentRecovery(),
     "weak-key-search": WeakKeySearch(),
+    "tail-from-scratch": TailFromScratch(),
+    "z-linkage": DistilledLinkage(),
+    "ridge-denoiser": RidgeDenoiser(),
+    "moment-map": MomentMap(),
 }
 
 

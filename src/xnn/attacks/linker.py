@@ -114,7 +114,7 @@ _LEARNED: dict[bytes, Linker] = {}
 def _name(public: OwnFaces, seed: int) -> bytes:
     digest = hashlib.blake2b(str(seed).encode(), digest_size=16)
     for array in (public.tokens, public.embeddings, public.labels):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
 
 

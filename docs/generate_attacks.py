@@ -32,7 +32,8 @@ _ATTACKS = """
 ## The suite
 
 Every attack has a positive control: the scheme named here, which it must break in the same run
-with the same budget. Where the control fails, the result is *not working* and says nothing of any scheme.
+with the same budget. Where the control fails, the result is *not working*, which says nothing of
+any scheme.
 
 | attack | phase | asks for | control | what it does | source |
 |---|---|---|---|---|---|

@@ -1,18 +1,23 @@
-"""Write the README's result table from the JSON files of benchmarks/results.
+"""Write the tables of the documents from the JSON files of benchmarks/results.
 
-With --check nothing is written, and it fails when the README shows something else.
+A document holds a table between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. With --check nothing
+is written, and it fails when a document shows something else.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from xnn.report.board_markdown import board_markdown, costs_table, trials_table
+from xnn.report.board_summary import summarise
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with its own
-split, keys and training; 95 % intervals over subjects. Chance of rank-1: 1 in 58. The paper's own
+EXTRACTORS = ("dlib", "vit-s14")
+UTILITY_CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with its
+own split, keys and training; 95 % intervals over subjects. Chance of rank-1: 1 in 58. The paper's own
 tables were not available to us; in its authors' code the gap between plain and keyed is 2.7 points,
 on all of CelebA with another extractor.
 """
@@ -20,20 +25,84 @@ METRICS = ("rank_1", "eer", "tar_at_far_0.001")
 
 
 def main() -> int:
-    """Write or check the table."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    parts = [CAPTION, utility_table(), leak_table(), costs()]
-    wanted = f"{before}{BEGIN}\n{chr(10).join(parts)}{END}{after}"
-    if "--check" in sys.argv:
-        if wanted != text:
-            print("README.md shows other numbers than benchmarks/results; run benchmarks/table.py")
-            return 1
-        return 0
-    readme.write_text(wanted, encoding="utf-8")
+    """Write or check every table."""
+    stale = [name for name, tables in DOCUMENTS.items() if not fill(ROOT / name, tables)]
+    if stale and "--check" in sys.argv:
+        print(f"{', '.join(stale)}: other numbers than benchmarks/results; run benchmarks/table.py")
+        return 1
     return 0
+
+
+def fill(path: Path, tables: dict[str, Callable[[], str]]) -> bool:
+    """Write a document's tables; tell whether it already showed them."""
+    text = before = path.read_text(encoding="utf-8")
+    for name, make in tables.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n{make()}{end}{rest.split(end)[1]}"
+    if text != before and "--check" not in sys.argv:
+        path.write_text(text, encoding="utf-8")
+    return text == before
+
+
+def readme() -> str:
+    """Return what the README shows: what the key costs, what leaks, what the rest costs."""
+    parts = [UTILITY_CAPTION, utility_table()]
+    for extractor in EXTRACTORS:
+        content = load(f"board-{extractor}")
+        if content is not None:
+            parts += [board_caption(content, extractor), costs_table(summarise(content))]
+    return "\n".join([*parts, costs()])
+
+
+def board_caption(content: dict[str, Any], extractor: str) -> str:
+    """Say what a board was made of."""
+    sizes = content["sizes"]
+    return (
+        f"The board, `{extractor}`: victims {content['victim']}, the attacker's own faces "
+        f"{content['public'] or 'of the same'}; at most {sizes['records']} records under one key "
+        f"and {sizes['public']} public photographs; {content['seeds']} seeds. Rank-1 of the "
+        "strongest attack whose positive control works:\n"
+    )
+
+
+def boards() -> str:
+    """Return every board with every trial."""
+    parts = []
+    for extractor in EXTRACTORS:
+        content = load(f"board-{extractor}")
+        if content is not None:
+            parts += [f"### Behind `{extractor}`\n", board_markdown(content)]
+    return "\n".join(parts)
+
+
+def paper_lines() -> str:
+    """Return how the paper's scheme and its switches fare, line by line."""
+    parts = []
+    for extractor in EXTRACTORS:
+        content = load(f"board-{extractor}")
+        if content is None:
+            continue
+        wanted = ("plain", "paper", "paper-haar", "paper-fresh-order")
+        rows = [row for row in content["rows"] if row["scheme"] in wanted]
+        parts += [board_caption(content, extractor), trials_table(summarise({"rows": rows}))]
+    return "\n".join(parts)
+
+
+def exposure() -> str:
+    """Return how many records and pairs it takes."""
+    lines = [
+        "| scheme | extractor | counted | first count linked above twice chance | tried up to |",
+        "|---|---|---|---|---|",
+    ]
+    for extractor in EXTRACTORS:
+        for row in (load(f"exposure-{extractor}") or {"rows": []})["rows"]:
+            budget = "none" if row["budget"] is None else str(row["budget"])
+            lines.append(
+                f"| `{row['scheme']}` | `{row['extractor']}` | {row['counts'].replace('_', ' ')} "
+                f"| {budget} | {row['measured_to']} |"
+            )
+    return "\n".join(lines) + "\n"
 
 
 def utility_table() -> str:
@@ -42,8 +111,8 @@ def utility_table() -> str:
         "| extractor | records | rank-1 by person | EER | TAR at FAR 1e-3 | rank-1 by image |",
         "|---|---|---|---|---|---|",
     ]
-    for name in ("utility-celeba-dlib", "utility-celeba-vit-s14"):
-        content = load(name)
+    for extractor in EXTRACTORS:
+        content = load(f"utility-celeba-{extractor}")
         if content is None:
             continue
         rows = {(r["scheme"], r["protocol"], r["metric"]): r for r in content["rows"]}
@@ -51,25 +120,7 @@ def utility_table() -> str:
             cells = [cell(rows[scheme, "by_person", metric]) for metric in METRICS]
             cells.append(cell(rows[scheme, "by_image", "rank_1"]))
             shown = "the whole recogniser" if scheme == "recogniser" else f"`{scheme}`"
-            extractor = content["rows"][-1]["extractor"]
             lines.append(f"| `{extractor}` | {shown} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def leak_table() -> str:
-    """Return what the attacker reaches."""
-    lines = [
-        "| attack | records | rank-1 | chance | TAR at FAR 1e-2 | control on `plain` works |",
-        "|---|---|---|---|---|---|",
-    ]
-    content = load("leak-celeba-lfw-dlib")
-    for scheme in ("plain", "paper") if content else ():
-        rows = {r["metric"]: r for r in content["rows"] if r["scheme"] == scheme}
-        rank, tar = rows["rank_1"], rows["tar_at_far_0.01"]
-        lines.append(
-            f"| {rank['attack']} | `{scheme}` | {cell(rank)} | {rank['chance']:.3f} | {cell(tar)} "
-            f"| {'yes' if rank['control_ok'] else 'no'} |"
-        )
     return "\n".join(lines) + "\n"
 
 
@@ -103,6 +154,12 @@ def load(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
+
+DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"results": readme},
+    "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure},
+    "docs/schemes.md": {"boards": boards},
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,16 +18,29 @@ def board_markdown(content: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def costs_table(summary: BoardSummary) -> str:
-    """Return a line per scheme: recognition, and the worst linkage of all trials."""
+def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
+    """Return a line per scheme: recognition, and the worst linkage without and with known pairs.
+
+    Args:
+        summary: Of a board.
+        pairs: Number of known pairs of the last column.
+    """
     lines = [
-        "| scheme | rank-1 by person | worst linkage, rank-1 | chance | by which attack |",
-        "|---|---|---|---|---|",
+        f"| scheme | rank-1 by person | worst linkage, no pair | by | worst with {pairs} pairs | by "
+        "| guessing |",
+        "|---|---|---|---|---|---|---|",
     ]
     for line in summary.lines:
-        worst = line.worst
-        shown = ["-", "-", "-"] if worst is None else [_rate(worst), _chance(worst), worst.trial]
-        lines.append(f"| `{line.scheme}` | {_utility(line)} | {' | '.join(shown)} |")
+        shown = [_utility(line)]
+        chance = "-"
+        for known in (0, pairs):
+            worst = line.worst_with(known_pairs=known)
+            if worst is None:
+                shown += ["-", "-"]
+            else:
+                shown += [_rate(worst), worst.trial.split(",")[0]]
+                chance = _chance(worst)
+        lines.append(f"| `{line.scheme}` | {' | '.join(shown)} | {chance} |")
     return "\n".join(lines) + "\n"
 
 

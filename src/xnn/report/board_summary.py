@@ -1,5 +1,6 @@
 """A board's rows as a grid: a line per scheme, a column per trial, recognition beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ class BoardCell:
     high: float | None
     chance: float | None
     control: float | None
+    known_pairs: int
+    chosen_inputs: int
     reason: str
     """Why there is no value."""
 
@@ -45,9 +48,22 @@ class SchemeLine:
     scheme: str
     utility: dict[str, Any] | None
     """Row of rank-1 by person, or None where it was not measured."""
-    worst: BoardCell | None
     cells: dict[str, BoardCell]
     """By trial."""
+
+    @property
+    def worst(self) -> BoardCell | None:
+        """The linkage trial that reached most; one whose control failed does not count."""
+        return _worst(list(self.cells.values()))
+
+    def worst_with(self, *, known_pairs: int) -> BoardCell | None:
+        """Return the worst linkage trial that rests on so many known pairs and no queries."""
+        granted = [
+            cell
+            for cell in self.cells.values()
+            if cell.known_pairs == known_pairs and not cell.chosen_inputs
+        ]
+        return _worst(granted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +108,16 @@ def _cell(row: dict[str, Any]) -> BoardCell:
         high=row.get("high"),
         chance=row.get("chance"),
         control=row.get("control"),
+        known_pairs=row["known_known_pairs"],
+        chosen_inputs=row["known_chosen_inputs"],
         reason=row.get("reason", ""),
     )
 
 
-def _worst(cells: dict[str, BoardCell]) -> BoardCell | None:
+def _worst(cells: Sequence[BoardCell]) -> BoardCell | None:
     linked = [
         cell
-        for cell in cells.values()
+        for cell in cells
         if cell.protocol == "linkage" and cell.value is not None and cell.verdict != "not working"
     ]
     return max(linked, key=lambda cell: cell.value or 0.0, default=None)

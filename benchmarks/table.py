@@ -16,10 +16,10 @@ from xnn.report.board_summary import summarise
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 EXTRACTORS = ("dlib", "vit-s14")
-UTILITY_CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with its
-own split, keys and training; 95 % intervals over subjects. Chance of rank-1: 1 in 58. The paper's own
-tables were not available to us; in its authors' code the gap between plain and keyed is 2.7 points,
-on all of CelebA with another extractor.
+UTILITY_CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with
+its own split, keys and training; 95 % intervals over subjects. Chance of rank-1: 1 in 58. The
+paper's own tables were not available to us; in its authors' code the gap between plain and keyed
+is 2.7 points, on all of CelebA with another extractor.
 """
 METRICS = ("rank_1", "eer", "tar_at_far_0.001")
 

@@ -147,9 +147,7 @@ def content(board: BoardCells) -> dict[str, Any]:
 
 def test_the_tables_show_what_was_measured() -> None:
     text = board_markdown(content(board_of(0.9, 0.5)))
-    assert re.search(
-        r"`paper` \| 0.800 \[0.79\d, 0.8\d+\] \| 0.500 \[0.49\d, .* 0.020 \| unp", text
-    )
+    assert re.search(r"`paper` \| 0.800 \[0.79.* \| 0.500 \[0.49.* \| unp.* 0.020 \|", text)
     assert re.search(r"\*\*0.500 \[0.49\d, 0.5\d+\]\*\*", text)
     failing = board_markdown(content(board_of(0.05, 0.02)))
     assert "attack not working" in failing

@@ -26,8 +26,8 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
         pairs: Number of known pairs of the last column.
     """
     lines = [
-        f"| scheme | rank-1 by person | worst linkage, no pair | by | worst with {pairs} pairs | by "
-        "| guessing |",
+        "| scheme | rank-1 by person | worst linkage, no pair | by "
+        f"| worst with {pairs} pairs | by | guessing |",
         "|---|---|---|---|---|---|---|",
     ]
     for line in summary.lines:

@@ -91,9 +91,7 @@ def summarise(content: dict[str, Any]) -> BoardSummary:
     lines = []
     for scheme in schemes:
         found = {t: cells[scheme, t] for t in trials if (scheme, t) in cells}
-        lines.append(
-            SchemeLine(scheme=scheme, utility=utility.get(scheme), worst=_worst(found), cells=found)
-        )
+        lines.append(SchemeLine(scheme=scheme, utility=utility.get(scheme), cells=found))
     return BoardSummary(trials=trials, lines=tuple(lines))
 
 

@@ -11,6 +11,7 @@ from xnn.attacks.training_phase.expectation_recognition import ExpectationRecogn
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
+from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
@@ -22,6 +23,7 @@ ATTACKS: dict[str, Attack] = {
     "expectation-recognition": ExpectationRecognition(),
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
+    "learned-inversion": LearnedInversion(),
     "unpaired-moments": MomentRecovery(),
     "weak-key-search": WeakKeySearch(),
     "tail-from-scratch": TailFromScratch(),

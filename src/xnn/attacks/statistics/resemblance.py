@@ -52,10 +52,36 @@ def embedding_map(faces: OwnFaces, public: OwnFaces) -> Float64[np.ndarray, "p p
         faces: Of the people on the map; a row per distinct label, rising.
         public: The attacker's own, for the mean and the spread within people.
     """
-    _, own = np.unique(public.labels, return_inverse=True)
-    root = _within_root(public.embeddings.astype(np.float64), own, _EMBEDDING_SHRINKAGE)
     _, members = np.unique(faces.labels, return_inverse=True)
-    return _cosines(_class_means(faces.embeddings.astype(np.float64), members) @ root)
+    return _cosines(_class_means(identity_space(faces, public), members))
+
+
+def identity_space(faces: OwnFaces, public: OwnFaces) -> Float64[np.ndarray, "b e"]:
+    """Return embeddings less the public mean, whitened within the people of the public set."""
+    _, own = np.unique(public.labels, return_inverse=True)
+    wide = public.embeddings.astype(np.float64)
+    root = _within_root(wide, own, _EMBEDDING_SHRINKAGE)
+    moved: Float64[np.ndarray, "b e"] = (faces.embeddings - wide.mean(axis=0)) @ root
+    return moved
+
+
+def likeness(
+    known: OwnFaces, owner: Int64[np.ndarray, " k"], gallery: OwnFaces, public: OwnFaces
+) -> Float64[np.ndarray, "c p"]:
+    """Return the cosine of each known person with each person of the gallery.
+
+    Args:
+        known: Photographs whose classes are known.
+        owner: Class of each, 0..c-1, all present.
+        gallery: A column per distinct label, rising.
+        public: As in `identity_space`.
+    """
+    _, members = np.unique(gallery.labels, return_inverse=True)
+    left, right = (
+        _unit(_class_means(identity_space(faces, public), numbers))
+        for faces, numbers in ((known, owner), (gallery, members))
+    )
+    return left @ right.T
 
 
 def layer_weights(
@@ -122,9 +148,14 @@ def _within_root(
 
 
 def _cosines(points: Float64[np.ndarray, "c f"]) -> Float64[np.ndarray, "c c"]:
-    centred = points - points.mean(axis=0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    unit = _unit(points - points.mean(axis=0))
     return unit @ unit.T
+
+
+def _unit(points: Float64[np.ndarray, "c f"]) -> Float64[np.ndarray, "c f"]:
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    scaled: Float64[np.ndarray, "c f"] = points / np.maximum(lengths, 1e-12)
+    return scaled
 
 
 def _projected(

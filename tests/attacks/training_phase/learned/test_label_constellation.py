@@ -20,7 +20,7 @@ from xnn.errors import InsufficientDataError
 World = Callable[..., tuple[Observation, np.ndarray]]
 
 BRIEF = ConstellationSettings(
-    breeding=BreedingSettings(random_climbs=40, bred_climbs=80, population=20, parents=10),
+    breeding=BreedingSettings(islands=2, random_climbs=20, bred_climbs=30, last_climbs=20),
     simulated_keys=1,
 )
 
@@ -88,7 +88,7 @@ def test_the_search_finds_what_trying_everything_finds() -> None:
         np.fill_diagonal(a, 0)
         np.fill_diagonal(b, 0)
         best = max(float(np.sum(a * b[np.ix_(p, p)])) for p in permutations(range(6)))
-        settings = BreedingSettings(random_climbs=30, bred_climbs=30, population=10, parents=5)
+        settings = BreedingSettings(islands=2, random_climbs=15, bred_climbs=15, last_climbs=10)
         found = bred_matching(a[None], b[None], settings=settings, rng=rng)[0]
         assert found.objective == pytest.approx(best)
         place = found.place

@@ -22,6 +22,7 @@ from xnn.cloud.bundle import BundleCard, save_bundle
 from xnn.extractors.catalog import EXTRACTORS
 from xnn.faces.batch import AlignSettings, align_folder
 from xnn.models.tail import Tail, TailConfig
+from xnn.redteam.policy import DEFAULT_POLICY, load_policy
 from xnn.schemes import SCHEMES, KeyStream
 from xnn.schemes.matrices import draw_matrix
 from xnn.shards import Manifest, ShardWriter
@@ -220,14 +221,31 @@ def test_every_command_shown_exists(page: Path) -> None:
             assert not word.startswith("--") or word in switches, f"`xnn {line}` has no {word}"
 
 
-def test_the_page_of_the_command_line_is_up_to_date() -> None:
+@pytest.mark.parametrize("script", ["docs/generate_cli.py", "docs/generate_attacks.py"])
+def test_written_pages_are_up_to_date(script: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "generate_cli.py"), "--check"],
+        [sys.executable, str(ROOT / script), "--check"],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr or f"run python {script}"
+
+
+def test_the_tables_of_the_documents_are_those_of_the_results() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "table.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_policy_of_the_guide_is_the_default_one(tmp_path: Path) -> None:
+    (example,) = blocks(ROOT / "docs" / "guides" / "audit.md", "toml")
+    (tmp_path / "default.toml").write_text(example)
+    assert load_policy(tmp_path / "default.toml") == DEFAULT_POLICY
 
 
 def test_a_stale_page_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

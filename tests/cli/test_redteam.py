@@ -1,0 +1,132 @@
+"""Board, pre-flight and audit on the command line, on real faces of people nobody trained on."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from xnn.extractors.catalog import load_extractor
+from xnn.faces.dataset import load_faces
+from xnn.owner.build import build_shards
+from xnn.secret import KeyFile
+
+PASSPHRASE = "correct horse"
+POLICY = """
+name = "pairs"
+probes = 60
+[[rule]]
+name = "with 20 known pairs"
+protocol = "linkage"
+metric = "rank_1"
+known_pairs = 20
+max_times_chance = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def people(orl_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The owner's eighteen subjects and the attacker's thirteen, six photographs each."""
+    root = tmp_path_factory.mktemp("people")
+    for name, subjects in (("owner", range(1, 19)), ("others", range(19, 32))):
+        for subject in subjects:
+            folder = root / name / f"s{subject}"
+            folder.mkdir(parents=True)
+            for shot in range(1, 7):
+                with Image.open(orl_photos / f"s{subject}" / f"{shot}.pgm") as photo:
+                    photo.convert("RGB").resize((112, 112)).save(folder / f"{shot}.png")
+    return root / "owner", root / "others"
+
+
+@pytest.fixture(scope="module")
+def shards(people: tuple[Path, Path], new_key, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("upload")
+    keyfile = KeyFile.open(new_key(root / "owner.key"), PASSPHRASE)
+    build_shards(load_faces(people[0]), load_extractor("dlib"), keyfile, root / "shards")
+    return root / "shards"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def test_an_audit_fails_the_paper_scheme_and_says_why(
+    xnn, people: tuple[Path, Path], shards: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.toml").write_text(POLICY)
+    out = tmp_path / "audit"
+    arguments = ("audit", shards, "--public", people[1], "--faces", people[0], "--out", out)
+    outcome = xnn(*arguments, "--policy", tmp_path / "pairs.toml")
+    assert outcome.status == 3, outcome.stderr
+    told = json.loads(outcome.stdout)
+    assert told["verdict"] == "fail"
+    assert "with 20 known pairs: does not hold; known-plaintext reaches rank_1" in told["why"]
+    written = json.loads((out / "report.json").read_text())
+    assert written["passed"] is False
+    assert written["records"] == 18 * 6
+    assert written["agreement"]["protocol"] == "self_agreement"
+    page = (out / "report.html").read_text()
+    assert "FAIL" in page
+    assert "What is not protected" in page
+    assert "data:image" not in page, "no face unless asked for"
+    assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
+    for name in ("report.html", "report.pdf"):
+        assert oct(os.stat(out / name).st_mode)[-3:] == "600"
+    again = xnn(*arguments, "--policy", tmp_path / "pairs.toml")
+    assert json.loads(again.stdout)["rules"] == told["rules"], "finished cells are kept"
+
+
+def test_one_attack_on_the_command_line(xnn, people: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "attack.json"
+    found = xnn(
+        *("attack", "run", "known-plaintext", "--victim", people[0], "--public", people[1]),
+        *("--schemes", "paper", "--seeds", 1, "--pairs", 20, "--probes", 40, "--out", out),
+    ).result
+    rows = {(r["scheme"], r["protocol"], r["metric"]): r for r in found["rows"]}
+    assert rows["paper", "instance", "rank_1"]["value"] > 0.5, "chance is 1 in 40"
+    assert rows["paper", "linkage", "rank_1"]["known_level"] == "K4"
+    assert json.loads(out.read_text())["public"] == "others"
+    assert "known-plaintext, 20 pairs" in out.with_suffix(".md").read_text()
+    assert "<title>" in out.with_suffix(".html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("board", "--schemes", "rot13"), "unknown scheme 'rot13'"),
+        (("board", "--attacks", "magic"), "unknown attack 'magic'"),
+        (("board", "--public-faces", "mine"), "public_faces='mine'"),
+        (("board", "--pairs", "few"), "pairs='few'"),
+        (("attack", "run", "magic"), "unknown attack 'magic'"),
+    ],
+)
+def test_wrong_usage(
+    xnn, people: tuple[Path, Path], tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    victim = ("--victim", people[0], "--public", people[1], "--out", tmp_path / "x.json")
+    outcome = xnn(*arguments, *victim)
+    assert outcome.status == 2
+    assert said in outcome.error
+
+
+def test_people_in_both_sets_are_refused(xnn, people: tuple[Path, Path], tmp_path: Path) -> None:
+    both = ("--victim", people[0], "--public", people[0], "--out", tmp_path / "x.json")
+    assert "18 subjects are in the victim's and in the public set" in xnn("board", *both).error
+
+
+def test_an_unknown_rule_is_one_line(
+    xnn, people: tuple[Path, Path], shards: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.toml").write_text(POLICY.replace("max_times_chance", "max_times"))
+    outcome = xnn(
+        *("audit", shards, "--public", people[1], "--out", tmp_path / "audit"),
+        *("--policy", tmp_path / "bad.toml"),
+    )
+    assert "unknown setting 'max_times'" in outcome.error
+
+
+def test_attacks_are_listed(xnn) -> None:
+    names = [row["name"] for row in xnn("attack", "list").result["attacks"]]
+    assert {"unpaired-moments", "known-plaintext", "expectation-recognition"} <= set(names)

@@ -74,7 +74,13 @@ def make_settings(dlib: Extractor) -> MakeSettings:
             settings = dataclasses.replace(settings, front=front, game=game)
             student = dataclasses.replace(settings.student, tail=tail)
             settings = dataclasses.replace(settings, teacher_tail=tail, student=student)
-        assert isinstance(settings.front, FrontSettings)
+        if preset == "xnn":
+            # Eight records tell few numbers apart.
+            front = FrontSettings(noise="coupled", code_dim=6, fresh_dim=4)
+            student = dataclasses.replace(
+                settings.student, tail=TailConfig(n=1, d=6, tail_depth=1, heads=1)
+            )
+            settings = dataclasses.replace(settings, front=front, student=student)
         return settings
 
     return make

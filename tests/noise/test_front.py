@@ -69,7 +69,7 @@ def test_an_extractor_that_cannot_be_cut_says_so(dlib: Extractor) -> None:
 def front_of(dlib: Extractor, **settings: object) -> NoisyFront:
     chosen = FrontSettings(**settings)  # type: ignore[arg-type]
     parts = dlib.divide(chosen.shared_blocks)
-    return NoisyFront(parts.lower, parts.upper, dlib.card.d, chosen)
+    return NoisyFront(parts.lower, parts.upper, dlib.card.shape, chosen)
 
 
 @pytest.mark.parametrize("shared_blocks", [0, 11])

@@ -35,7 +35,7 @@ def train(
         Path, typer.Argument(metavar="FACES", help="Crops, divided: a manifest of `faces split`.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write; stays with the owner.")],
-    preset: Annotated[str, typer.Option(help=f"Recipe: {', '.join(NOISE_PRESETS)}.")] = "paper",
+    preset: Annotated[str, typer.Option(help=f"Recipe: {', '.join(NOISE_PRESETS)}.")] = "xnn",
     extractor: Annotated[str, typer.Option(help="As `xnn extractor list` names it.")] = "dlib",
     split_depth: SplitDepth = None,
     class_token: ClassToken = None,

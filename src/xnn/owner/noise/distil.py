@@ -23,6 +23,7 @@ from xnn.training.validate import mean_rank_1
 
 _EVAL_SEED = 1 << 40
 """Fresh noise of evaluations is seeded apart from that of training steps."""
+_CODE_RECORDS = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class Distillation(Stage):
         num_classes = int(maps.labels.max()) + 1
         tail, head = new_tail_and_head(settings.tail, num_classes, config)
         self.student = TailAndHead(tail, head)
+        self.opener = front.opener()
         self.teacher_head = teacher.head
         self.known = embed_clean(teacher.tail, front, maps)
         self.modules = {"student": self.student}
@@ -74,7 +76,7 @@ class Distillation(Stage):
         tail, head = self.student.tail, self.student.head
         if tail.whitening is None and not self.settings.train.imprint_head:
             return
-        records = send_all(self.front, self.maps, seed=self.settings.train.seed)
+        records = self._open(send_all(self.front, self.maps, seed=self.settings.train.seed))
         if tail.whitening is not None:
             tail.fit_input_norm([(records.numpy(), self.maps.labels)])
         if self.settings.train.imprint_head:
@@ -88,7 +90,7 @@ class Distillation(Stage):
         )
         x, labels = self.maps.read(indices), torch.from_numpy(self.maps.labels[indices])
         with torch.no_grad():
-            z = self.front.add_noise(x, self.front.clean(x))
+            z = self._open(self.front.add_noise(x, self.front.clean(x)))
             wanted = self.teacher_head(self.known[torch.from_numpy(indices)], labels)
         self.student.train()
         logits = self.student.head(self.student.tail(z), labels)
@@ -108,13 +110,17 @@ class Distillation(Stage):
         """Search the validation subjects."""
         if self.val_maps is None:
             return {}
-        records = send_all(self.front, self.val_maps, seed=self.settings.train.seed)
+        records = self._open(send_all(self.front, self.val_maps, seed=self.settings.train.seed))
         embeddings = embed_sent(self.student.tail, records).numpy()
         return {"val_rank_1": mean_rank_1(embeddings, self.val_maps.labels)}
 
     def score(self, row: Row) -> float | None:
         """Keep the epoch that recognises the validation subjects best."""
         return row.get("val_rank_1")
+
+    @torch.no_grad()
+    def _open(self, records: Tensor) -> Tensor:
+        return records if self.opener is None else self.opener(records)
 
     @torch.no_grad()
     def _mean_square_of_teacher(self) -> float:
@@ -130,7 +136,18 @@ def embed_clean(tail: Tail, front: NoisyFront, maps: Maps) -> Float[Tensor, "rec
 
 
 @torch.no_grad()
-def send_all(front: NoisyFront, maps: Maps, *, seed: int) -> Float32[Tensor, "records n d"]:
+def fit_code(front: NoisyFront, teacher: Teacher, maps: Maps, *, seed: int) -> None:
+    """Measure a coupled front's code on training records, at most `_CODE_RECORDS` of them."""
+    if front.code is None:
+        return
+    drawn = np.random.default_rng(seed).permutation(len(maps))[:_CODE_RECORDS]
+    parts = [front.clean(maps.read(rows)) for rows in np.array_split(drawn, len(drawn) // 64 + 1)]
+    tokens = torch.cat(parts)
+    front.code.fit(tokens, F.normalize(embed_sent(teacher.tail, tokens)))
+
+
+@torch.no_grad()
+def send_all(front: NoisyFront, maps: Maps, *, seed: int) -> Float32[Tensor, "records m e"]:
     """Return z of every record; fresh noise, where there is any, is drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(step_seed(seed, _EVAL_SEED))
@@ -139,7 +156,7 @@ def send_all(front: NoisyFront, maps: Maps, *, seed: int) -> Float32[Tensor, "re
 
 @torch.no_grad()
 def embed_sent(tail: Tail, records: Float[Tensor, "records n d"]) -> Float[Tensor, "records e"]:
-    """Return a tail's embedding of every z."""
+    """Return a tail's embedding of every record that it can read."""
     was_training = tail.training
     tail.eval()
     out = torch.cat([tail(part) for part in torch.split(records, 256)])

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xnn.errors import ConfigError
 from xnn.extractors.interface import Extractor
 from xnn.files import read_json
 from xnn.models.margin import MarginHead
-from xnn.models.noise_generator import FrontSettings, NoisyFront
+from xnn.models.noise_generator import FrontSettings, NoisyFront, Opener
 from xnn.models.tail import Tail, TailConfig
 from xnn.owner.noise.distil import Teacher
 from xnn.owner.noise.parts_file import load_part
@@ -27,6 +27,8 @@ class NoiseRun:
     front: NoisyFront
     teacher: Teacher
     student: Tail
+    opener: Opener | None
+    """What stands in front of the student on the server."""
     facts: dict[str, Any]
     """Settings, subjects and how each stage went."""
 
@@ -50,6 +52,7 @@ def load_noise_run(out: Path, extractor: Extractor) -> NoiseRun:
         front=front,
         teacher=load_teacher(out, extractor),
         student=student.eval(),
+        opener=front.opener(),
         facts={
             "settings": settings,
             "teacher": load_part(out, "teacher")[1],
@@ -63,7 +66,7 @@ def front_of(extractor: Extractor, settings: dict[str, Any]) -> NoisyFront:
     """Return an untrained front of stored settings."""
     chosen = FrontSettings(**settings)
     parts = extractor.divide(chosen.shared_blocks)
-    return NoisyFront(parts.lower, parts.upper, extractor.card.d, chosen).eval()
+    return NoisyFront(parts.lower, parts.upper, extractor.card.shape, chosen).eval()
 
 
 def empty_tail(settings: dict[str, Any]) -> Tail:
@@ -99,21 +102,28 @@ def load_teacher(folder: Path, extractor: Extractor) -> Teacher:
 
 
 def trained_tensors(front: NoisyFront) -> dict[str, Tensor]:
-    """Return what training may change of a front: the extractor's weights are public."""
-    generator = front.generator
-    return with_prefix("generator", {} if generator is None else generator.state_dict())
+    """Return what is a run's own in a front: the extractor's weights are public."""
+    tensors: dict[str, Tensor] = {}
+    for name, module in _own_parts(front).items():
+        tensors |= with_prefix(name, module.state_dict())
+    return tensors
 
 
 def load_front(out: Path, front: NoisyFront) -> None:
-    """Give a front the trained weights of a run, in eval mode, frozen.
+    """Give a front what is the run's own in it, in eval mode, frozen.
 
     Raises:
         FormatError, CorruptError: See `load_part`.
     """
     tensors, _ = load_part(out, "front")
-    if front.generator is not None:
-        front.generator.load_state_dict(under_prefix("generator", tensors))
+    for name, module in _own_parts(front).items():
+        module.load_state_dict(under_prefix(name, tensors))
     front.eval().requires_grad_(requires_grad=False)
+
+
+def _own_parts(front: NoisyFront) -> dict[str, nn.Module]:
+    parts = {"generator": front.generator, "code": front.code, "coupling": front.coupling}
+    return {name: module for name, module in parts.items() if module is not None}
 
 
 def _same_extractor(what: str, facts: dict[str, Any], extractor: Extractor) -> None:

@@ -38,6 +38,26 @@ def paper_noise(shape: TokenShape, **changes: Any) -> NoiseSettings:
     return dataclasses.replace(settings, **changes)
 
 
+def xnn_noise(shape: TokenShape, **changes: Any) -> NoiseSettings:
+    """Return our own: a short code of what the teacher needs, under noise that the server undoes.
+
+    No game is played: every game that was tried ended with fresh attackers at the student's level
+    (docs/research/noise.md). What is left is a secret that device and server share; see
+    `xnn.models.coupling.Coupling` for what it is and is not.
+    """
+    front = FrontSettings(noise="coupled")
+    tail = adamw_tail(1, front.code_dim, token_dropout=0.0, input_norm="none")
+    settings = NoiseSettings(
+        preset="xnn",
+        front=front,
+        teacher=adamw(),
+        teacher_tail=adamw_tail(shape.n, shape.d),
+        game=None,
+        student=StudentSettings(train=adamw(epochs=10), tail=tail),
+    )
+    return dataclasses.replace(settings, **changes)
+
+
 def gaussian(shape: TokenShape, **changes: Any) -> NoiseSettings:
     """Return the control: fresh Gaussian noise as strong as the features, nothing learned.
 
@@ -66,6 +86,7 @@ def _simple(shape: TokenShape, preset: str, **changes: Any) -> NoiseSettings:
 
 
 NOISE_PRESETS: dict[str, Callable[..., NoiseSettings]] = {
+    "xnn": xnn_noise,
     "paper": paper_noise,
     "gaussian": gaussian,
     "plain": plain,

@@ -27,7 +27,8 @@ from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
 from xnn.files import disk_errors, read_json, write_json
 from xnn.models.noise_generator import NoisyFront
-from xnn.owner.noise.distil import Distillation, Teacher
+from xnn.owner.noise.distil import Distillation, Teacher, fit_code
+from xnn.owner.noise.draw_key import draw_coupling
 from xnn.owner.noise.finished import (
     CONFIG_NAME,
     NoiseRun,
@@ -41,6 +42,7 @@ from xnn.owner.noise.maps import CACHE_BYTES, Maps, OnRecords
 from xnn.owner.noise.parts_file import has_part, load_part, save_part
 from xnn.owner.noise.settings import NoiseSettings, asked
 from xnn.owner.noise.steps import OnStage, Row, StageEvent, StageResult, Steps
+from xnn.schemes import KeyStream
 from xnn.training.checkpoint import with_prefix
 from xnn.training.loop import fit, new_tail_and_head
 from xnn.training.run import TrainEvent
@@ -106,7 +108,7 @@ def new_front(extractor: Extractor, settings: NoiseSettings) -> NoisyFront:
         ConfigError: The extractor cannot be cut there.
     """
     parts = extractor.divide(settings.front.shared_blocks)
-    return NoisyFront(parts.lower, parts.upper, extractor.card.d, settings.front)
+    return NoisyFront(parts.lower, parts.upper, extractor.card.shape, settings.front)
 
 
 def train_noise(
@@ -155,7 +157,7 @@ def train_noise(
     teacher = load_teacher(out, extractor)
     _check_teacher(teacher, context)
     if not has_part(out, "front"):
-        _play_game(context)
+        _make_front(context, teacher)
     load_front(out, context.front)
     if not has_part(out, "student"):
         _train_student(context, teacher)
@@ -232,20 +234,34 @@ def _check_teacher(teacher: Teacher, context: _Context) -> None:
         )
 
 
-def _play_game(context: _Context) -> None:
-    settings, front = context.settings, context.front
-    facts = {**context.data, "front": settings.front.to_dict()}
-    if settings.game is not None:
-        config = dataclasses.replace(settings.game.train, seed=settings.seed)
-        game = dataclasses.replace(settings.game, train=config)
-        names = asked(config, "train") | {
-            "tail": json.dumps(game.tail.to_dict()),
-            "weights": [game.generator_weight, game.tail_weight],
-        }
-        result = _run(context, Game(front, context.maps, game), names)
-        facts |= {"curve": list(result.rows), "wall_s": result.wall_s}
-        facts |= {"chance_loss": result.chance_loss}
+def _make_front(context: _Context, teacher: Teacher) -> None:
+    """Play the game, or measure the code and draw the key, and keep what came out."""
+    front = context.front
+    facts = {**context.data, "front": context.settings.front.to_dict()}
+    if context.settings.game is not None:
+        facts |= _play_game(context)
+    if front.code is not None and front.coupling is not None:
+        fit_code(front, teacher, context.maps, seed=context.settings.seed)
+        draw_coupling(front.coupling, KeyStream.fresh())
     save_part(context.out, "front", trained_tensors(front), facts)
+
+
+def _play_game(context: _Context) -> dict[str, Any]:
+    settings = context.settings
+    if settings.game is None:
+        return {}
+    config = dataclasses.replace(settings.game.train, seed=settings.seed)
+    game = dataclasses.replace(settings.game, train=config)
+    names = asked(config, "train") | {
+        "tail": json.dumps(game.tail.to_dict()),
+        "weights": [game.generator_weight, game.tail_weight],
+    }
+    result = _run(context, Game(context.front, context.maps, game), names)
+    return {
+        "curve": list(result.rows),
+        "wall_s": result.wall_s,
+        "chance_loss": result.chance_loss,
+    }
 
 
 def _train_student(context: _Context, teacher: Teacher) -> None:

@@ -34,7 +34,7 @@ def face_folder(orl_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """Eight people with four photographs each, merely resized."""
     root = tmp_path_factory.mktemp("noise") / "crops"
     for subject in range(1, 9):
-        folder = root / f"s{subject}"
+        folder = root / f"person-{subject}"
         folder.mkdir(parents=True)
         for shot in range(1, 5):
             with Image.open(orl_photos / f"s{subject}" / f"{shot}.pgm") as photo:

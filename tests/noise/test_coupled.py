@@ -107,10 +107,14 @@ def test_codes_that_cannot_be_measured_are_refused() -> None:
     "wrong", [{"code_dim": 3, "fresh_dim": 2}, {"code_dim": 0}, {"rounds": 0}, {"gain": 0.0}]
 )
 def test_settings_out_of_range_are_refused(dlib: Extractor, wrong: dict[str, object]) -> None:
-    with pytest.raises(ConfigError):
-        parts = dlib.divide(12)
+    parts = dlib.divide(12)
+
+    def make() -> NoisyFront:
         settings = FrontSettings(noise="coupled", **wrong)  # type: ignore[arg-type]
-        NoisyFront(parts.lower, parts.upper, dlib.card.shape, settings)
+        return NoisyFront(parts.lower, parts.upper, dlib.card.shape, settings)
+
+    with pytest.raises(ConfigError):
+        make()
 
 
 def test_the_whole_preset_sends_a_short_random_record_that_the_server_reads(

@@ -1,12 +1,16 @@
 """`xnn noise` from the command line."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from xnn.cli import main, output
 from xnn.faces.dataset import FaceSet, save_manifest
+from xnn.files import canonical_json
 
 SHORT = ["--teacher-epochs", "1", "--game-epochs", "1", "--student-epochs", "1"]
 
@@ -62,3 +66,32 @@ def test_an_unknown_preset_is_one_line(xnn, manifest: Path, tmp_path: Path) -> N
     status, _, told = xnn("noise", "train", manifest, "--out", tmp_path / "run", "--preset", "loud")
     assert status == 2
     assert told.startswith("xnn: unknown preset 'loud'")
+
+
+def test_export_parts_a_run_and_embed_joins_it(
+    xnn, manifest: Path, face_folder: Path, tmp_path: Path
+) -> None:
+    run, device, server = tmp_path / "run", tmp_path / "device", tmp_path / "server"
+    xnn("noise", "train", manifest, "--out", run, "--preset", "plain", *SHORT)
+    parts = ["--device", device, "--server", server]
+    status, printed, told = xnn("noise", "export", run, *parts, "--crops", face_folder)
+    assert status == 0, told
+    assert json.loads(printed)["difference"] < 1e-3
+    out = tmp_path / "embeddings.npz"
+    status, printed, told = xnn("noise", "embed", device, server, face_folder, "--out", out)
+    assert status == 0, told
+    assert json.loads(printed)["rank_1"] > 0.5
+    with np.load(out, allow_pickle=False) as arrays:
+        assert arrays["embeddings"].shape == (32, 256)
+    status, _, told = xnn("noise", "embed", server, device, face_folder, "--out", out)
+    assert status == 1
+    assert "a device needs its own bundle" in told
+    other = tmp_path / "other"
+    content = json.loads((server / "server.json").read_text())
+    content["card"]["front_id"] = "0" * 64
+    shutil.copytree(server, other)
+    digest = hashlib.sha256(canonical_json(content["card"])).hexdigest()
+    (other / "server.json").write_text(json.dumps(content | {"card_sha256": digest}))
+    status, _, told = xnn("noise", "embed", device, other, face_folder, "--out", out)
+    assert status == 2
+    assert "different runs" in told

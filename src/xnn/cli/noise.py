@@ -1,9 +1,12 @@
 """`xnn noise`: the inference phase. Train a front and a student, part them, use them."""
 
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, final
 
+import numpy as np
+import torch
 import typer
 from rich.console import Group
 from rich.live import Live
@@ -11,13 +14,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
-from xnn.cli.output import emit, stderr, warn
+from xnn.cli.output import emit, progress, stderr, warn
+from xnn.device.bundle import load_device_bundle
+from xnn.device.export import export_device
+from xnn.errors import ConfigError, MissingExtraError
 from xnn.extractors.catalog import load_extractor
+from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces
-from xnn.owner.noise.finished import NoiseRun
+from xnn.files import open_atomically, read_json
+from xnn.owner.build import read_samples
+from xnn.owner.evaluate import number_subjects
+from xnn.owner.noise.finished import CONFIG_NAME, NoiseRun, load_noise_run
 from xnn.owner.noise.presets import NOISE_PRESETS, find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
 from xnn.owner.noise.steps import StageEvent
+from xnn.report.noise_curves import StageCurve, write_noise_curves
+from xnn.server.bundle import ServerCard, load_server_bundle, save_server_bundle
+from xnn.training.validate import mean_rank_1
 
 app = typer.Typer(
     add_completion=False,
@@ -25,6 +38,7 @@ app = typer.Typer(
     help="Recognition in the cloud from features with trained noise (XNN-d).",
 )
 CURVES_NAME = "curves.html"
+_CHECKED_CROPS = 200
 _ROWS_SHOWN = 8
 Epochs = Annotated[int | None, typer.Option(show_default="the preset's", min=1)]
 
@@ -91,6 +105,95 @@ def train(
     emit({"run": str(out), "preset": preset, **_describe(run), **drawn}, title="Trained noise")
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `noise train`.")],
+    device: Annotated[Path, typer.Option(help="Folder of the device's bundle.")],
+    server: Annotated[Path, typer.Option(help="Folder of the server's bundle.")],
+    crops: Annotated[
+        Path, typer.Option(help="Real crops to check the export on: a folder or a manifest.")
+    ],
+    int8: Annotated[bool, typer.Option("--int8", help="Write a small variant too.")] = False,
+    weights: Weights = None,
+) -> None:
+    """Part a finished run into the device's half and the server's half.
+
+    Neither holds the teacher, the training people's names or the other half. The device's half is
+    ONNX and is compared with torch on the crops.
+    """
+    extractor = recall_extractor(read_json(run / CONFIG_NAME)["extractor"], weights=weights)
+    trained = load_noise_run(run, extractor)
+    samples = load_faces(crops).samples[:_CHECKED_CROPS]
+    chosen = np.concatenate(list(read_samples(samples)))
+    card = export_device(device, trained.front, extractor.card, chosen, int8=int8)
+    opener, settings = trained.opener, trained.front.settings
+    coupling = None
+    if opener is not None:
+        coupling = {"width": card.e, "rounds": settings.rounds, "gain": settings.gain}
+    facts = trained.facts["student"]
+    save_server_bundle(
+        server,
+        trained.student,
+        opener,
+        ServerCard(
+            front_id=card.front_id,
+            tail=trained.student.config,
+            m=card.m,
+            e=card.e,
+            coupling=coupling,
+            training={
+                "preset": trained.facts["settings"]["preset"],
+                "best_epoch": facts["best_epoch"],
+                "num_classes": facts["num_classes"],
+            },
+        ),
+    )
+    emit(
+        {"device": str(device), "server": str(server), "sent": str(card.sent_shape)}
+        | card.measured,
+        title="Exported",
+    )
+
+
+@app.command()
+def embed(
+    device: Annotated[Path, typer.Argument(metavar="DEVICE", help="Device bundle.")],
+    server: Annotated[Path, typer.Argument(metavar="SERVER", help="Server bundle.")],
+    crops: Annotated[Path, typer.Argument(metavar="CROPS", help="Crops: a folder per subject.")],
+    out: Annotated[Path, typer.Option("--out", help="NPZ file of embeddings to write.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Use the device's small variant.")] = False,
+) -> None:
+    """Send crops through the device's half and embed them with the server's half.
+
+    Plays both parties, to try a pair of bundles. The file holds `embeddings` and `rank`, the
+    position of each subject in the sorted list of subjects; no name and no picture.
+    """
+    front, student = load_device_bundle(device, int8=int8), load_server_bundle(server)
+    if front.card.front_id != student.card.front_id:
+        raise ConfigError(
+            "the two bundles are of different runs: the student cannot read these records; "
+            "use two that were exported together"
+        )
+    faces = load_faces(crops)
+    start, parts = time.monotonic(), []
+    with progress("embedding", total=len(faces)) as advance:
+        for batch in read_samples(faces.samples):
+            parts.append(student.embed(torch.from_numpy(front.send(batch))).numpy())
+            advance(len(batch))
+    embeddings, labels = np.concatenate(parts), number_subjects(faces.samples)
+    with open_atomically(out) as file:
+        np.savez(file, embeddings=embeddings, rank=labels)
+    result: dict[str, Any] = {
+        "out": str(out),
+        "crops": len(faces),
+        "embedding_dim": embeddings.shape[1],
+        "ms_per_crop": 1000 * (time.monotonic() - start) / len(faces),
+    }
+    if min(faces.counts.values()) > 1 and len(faces.subjects) > 1:
+        result["rank_1"] = mean_rank_1(embeddings, labels)
+    emit(result, title="Embedded")
+
+
 def _describe(run: NoiseRun) -> dict[str, Any]:
     game, student = run.facts["front"], run.facts["student"]
     last = (game.get("curve") or [{}])[-1]
@@ -106,9 +209,6 @@ def _describe(run: NoiseRun) -> dict[str, Any]:
 
 
 def _draw_curves(run: NoiseRun, out: Path) -> dict[str, str]:
-    from xnn.errors import MissingExtraError
-    from xnn.report.noise_curves import StageCurve, write_noise_curves
-
     stages = (("teacher", "teacher"), ("game", "front"), ("student", "student"))
     curves = [
         StageCurve(

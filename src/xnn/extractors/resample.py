@@ -53,7 +53,7 @@ def dlib_chip(
 
     Source: the five points are the means of dlib's own 150 px chips, measured on its detector.
     """
-    grid = _dlib_grid(size_px).to(pixels).expand(len(pixels), -1, -1, -1)
+    grid = _dlib_grid(size_px).to(pixels).expand(pixels.shape[0], -1, -1, -1)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

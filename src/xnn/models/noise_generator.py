@@ -152,7 +152,7 @@ class NoisyFront(nn.Module):
         """Return LN_0(E) of maps above the cut: what the teacher sees."""
         with torch.no_grad():
             tokens = self.upper(x)
-            return F.layer_norm(tokens, tokens.shape[-1:], eps=LAYER_NORM_EPS)
+            return F.layer_norm(tokens, (self.shape.d,), eps=LAYER_NORM_EPS)
 
     def add_noise(
         self, x: Tensor, clean: Float[Tensor, "b n d"], fresh: Tensor | None = None

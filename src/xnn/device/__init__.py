@@ -1,0 +1,1 @@
+"""What a device holds and does: crops in, records with noise out."""

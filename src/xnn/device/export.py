@@ -66,28 +66,11 @@ def export_device(
             (folder / name).unlink(missing_ok=True)
     whole = WholeFront(front, card).eval()
     write_onnx(folder / MODEL_NAME, whole)
-    chosen, fresh = crops[:_MEASURED_CROPS], _fresh(front, len(crops[:_MEASURED_CROPS]))
     tolerance = TOLERANCE if front.coupling is None else COUPLED_TOLERANCE
-    away, latency_ms = _compare(folder / MODEL_NAME, whole, chosen, fresh)
-    if not away <= tolerance:
-        raise CorruptError(
-            f"the exported front differs from torch by {away:.2g} of the root mean square, more "
-            f"than {tolerance:g}; export with the torch that pyproject.toml names"
-        )
-    measured = {
-        "difference": away,
-        "latency_ms": latency_ms,
-        "size_bytes": float((folder / MODEL_NAME).stat().st_size),
-        "cost_ratio": cost_ratio(whole, card, chosen),
-    }
+    measured = _measure(folder, whole, card, crops, tolerance)
     if int8:
         quantise(folder / MODEL_NAME, folder / INT8_NAME, _given(crops, _fresh(front, len(crops))))
-        away, latency_ms = _compare(folder / INT8_NAME, whole, chosen, fresh)
-        measured |= {
-            "int8_difference": away,
-            "int8_latency_ms": latency_ms,
-            "int8_size_bytes": float((folder / INT8_NAME).stat().st_size),
-        }
+        measured |= {f"int8_{n}": v for n, v in _compare(folder / INT8_NAME, whole, crops).items()}
     made = DeviceCard(
         front_id=front_digest(front),
         extractor=card.to_dict(),
@@ -101,6 +84,19 @@ def export_device(
     )
     finish_device_bundle(folder, made)
     return made
+
+
+def _measure(
+    folder: Path, whole: WholeFront, card: ExtractorCard, crops: np.ndarray, tolerance: float
+) -> dict[str, float]:
+    """Return what is told of the export, or refuse it."""
+    measured = _compare(folder / MODEL_NAME, whole, crops)
+    if not measured["difference"] <= tolerance:
+        raise CorruptError(
+            f"the exported front differs from torch by {measured['difference']:.2g} of the root "
+            f"mean square, more than {tolerance:g}; export with the torch that pyproject.toml names"
+        )
+    return measured | {"cost_ratio": cost_ratio(whole, card, crops)}
 
 
 def cost_ratio(whole: WholeFront, card: ExtractorCard, crops: np.ndarray) -> float:
@@ -144,10 +140,10 @@ def write_onnx(path: Path, whole: WholeFront) -> None:
             )
 
 
-def _compare(
-    path: Path, whole: WholeFront, crops: np.ndarray, fresh: Tensor | None
-) -> tuple[float, float]:
-    """Return the largest difference over the root mean square, and milliseconds for one crop."""
+def _compare(path: Path, whole: WholeFront, crops: np.ndarray) -> dict[str, float]:
+    """Return the largest difference over the root mean square, the time of a crop, and the size."""
+    crops = crops[:_MEASURED_CROPS]
+    fresh = _fresh(whole.front, len(crops))
     session = open_session(path)
     (found,) = session.run(None, _given(crops, fresh))
     with torch.no_grad():
@@ -162,7 +158,11 @@ def _compare(
         start = time.perf_counter()
         session.run(None, one)
         times.append(time.perf_counter() - start)
-    return away, 1000 * float(np.median(times))
+    return {
+        "difference": away,
+        "latency_ms": 1000 * float(np.median(times)),
+        "size_bytes": float(path.stat().st_size),
+    }
 
 
 def _fresh(front: NoisyFront, num: int) -> Tensor | None:

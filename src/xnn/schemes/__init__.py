@@ -1,7 +1,7 @@
 """The schemes by name. Adding one: a file with its `Scheme`, and a line here."""
 
 from xnn.errors import ConfigError
-from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
+from xnn.schemes.base import Obfuscator, Scheme, SchemeCard, Statistics
 from xnn.schemes.dctdp import FrequencyNoise
 from xnn.schemes.fresh_order import FreshOrder
 from xnn.schemes.guarantee import Guarantee
@@ -14,7 +14,7 @@ from xnn.schemes.plain import Plain
 from xnn.schemes.random_projection import RandomProjection
 from xnn.schemes.seeded import Seeded
 
-__all__ = ["SCHEMES", "Guarantee", "KeyStream", "Obfuscator", "Scheme", "SchemeCard", "find_scheme"]
+__all__ = ["SCHEMES", "Guarantee", "KeyStream", "Obfuscator", "Scheme", "SchemeCard", "Statistics", "find_scheme"]
 
 _ALL: tuple[Scheme, ...] = (
     Plain(),

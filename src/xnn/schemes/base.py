@@ -1,11 +1,13 @@
 """What a scheme is: a public recipe that, bound to key material, turns features into records."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Never, final
 
+import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from xnn.errors import NoInverseError, SecretLeakError, ShapeError
@@ -14,6 +16,9 @@ from xnn.schemes.keystream import KeyStream
 from xnn.types import CROP_SIZE_PX, TokenShape
 
 Reads = Literal["features", "crops"]
+
+Statistics = Mapping[str, np.ndarray]
+"""What a fitted scheme measured of the owner's features. As secret as the key: it stays with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,8 @@ class SchemeCard:
     """Tokens of every record are in an order of their own."""
     randomised: bool = False
     """Records carry noise, or other chance beyond the key."""
+    fitted: bool = False
+    """It is measured on the owner's features first (`Scheme.fit`)."""
     mixes: bool = False
     """A record is made of several samples of its batch (rivals only)."""
     invertible: bool = True
@@ -93,14 +100,21 @@ class Obfuscator(ABC):
         Trust: the input reveals the face. The output may cross the border; how little that means
             is in the scheme's card.
         """
-        if self.reads == "crops":
-            self._check_crops(samples)
-        else:
-            _check_tokens(samples, self.shape, "tokens", "use the extractor the key was made for")
-        if len(samples) == 0:
-            dtype = samples.dtype if samples.is_floating_point() else torch.float32
-            return torch.empty(0, self.record_shape.n, self.record_shape.d, dtype=dtype)
-        return self._records(samples)
+        return self._made(samples, self._records)
+
+    @final
+    def without_noise(self, samples: Shaped[Tensor, "b ..."]) -> Float[Tensor, "b m e"]:
+        """Return records as `obfuscate` makes them, less the noise: never to be uploaded.
+
+        For the owner who has the tail back. Noise protects what leaves; where nothing leaves it
+        only costs recognition. The same as `obfuscate` for schemes that add none.
+
+        Raises:
+            ShapeError: As in `obfuscate`.
+
+        Trust: owner or device; input and output reveal the face to whoever knows the key.
+        """
+        return self._made(samples, self._quiet_records)
 
     @final
     def deobfuscate(self, records: Float[Tensor, "b m e"]) -> Float[Tensor, "b n d"]:
@@ -119,12 +133,26 @@ class Obfuscator(ABC):
     def _records(self, samples: Tensor) -> Tensor:
         """Turn checked samples, at least one, into records."""
 
+    def _quiet_records(self, samples: Tensor) -> Tensor:
+        """Turn checked samples into records without noise; schemes that add some write this too."""
+        return self._records(samples)
+
     def _features(self, records: Tensor) -> Tensor:
         """Turn checked records back into features."""
         raise NoInverseError(
             f"{type(self).__name__} has no inverse: its records keep too little of the features; "
             "make new records from the photographs"
         )
+
+    def _made(self, samples: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.reads == "crops":
+            self._check_crops(samples)
+        else:
+            _check_tokens(samples, self.shape, "tokens", "use the extractor the key was made for")
+        if len(samples) == 0:
+            dtype = samples.dtype if samples.is_floating_point() else torch.float32
+            return torch.empty(0, self.record_shape.n, self.record_shape.d, dtype=dtype)
+        return make(samples)
 
     def _check_crops(self, crops: Tensor) -> None:
         size = CROP_SIZE_PX
@@ -158,6 +186,29 @@ class Scheme(ABC):
         """
         return shape
 
+    @final
+    def fit(self, features: Float32[np.ndarray, "b n d"]) -> "Scheme":
+        """Return this scheme, measured on features of the owner; itself where nothing is measured.
+
+        Owners fit on the photographs to be uploaded; an attacker fits on its own.
+
+        Raises:
+            InsufficientDataError: Too few features, or features that are all alike.
+        """
+        return self.with_statistics(self.measure(features))
+
+    def measure(self, features: Float32[np.ndarray, "b n d"]) -> Statistics:
+        """Return what `with_statistics` takes; nothing for most schemes."""
+        return {}
+
+    def with_statistics(self, statistics: Statistics) -> "Scheme":
+        """Return this scheme with what was measured; itself for most schemes.
+
+        Raises:
+            CorruptError: The statistics are of another scheme or damaged.
+        """
+        return self
+
     def guarantee(self, shape: TokenShape) -> Guarantee | None:
         """Return what can be proved of a record whoever attacks; None for nothing, the usual case.
 
@@ -175,5 +226,5 @@ class Scheme(ABC):
             stream: Read for nothing else; the same stream gives the same obfuscator.
 
         Raises:
-            ConfigError: As in `record_shape`.
+            ConfigError: As in `record_shape`, or the scheme has to be fitted first.
         """

@@ -58,9 +58,14 @@ class FrequencyObfuscator(Obfuscator):
     def _records(self, samples: Tensor) -> Tensor:
         coefficients = block_coefficients(samples, self._basis) / self._size
         noise = self._chance.of(samples).laplaces(coefficients[0].numel())
-        noisy = coefficients + self._strength * noise.reshape(coefficients.shape)
-        places = self._places.expand(len(samples), -1, -1)
-        return torch.cat([noisy, places], dim=2)
+        return self._placed(coefficients + self._strength * noise.reshape(coefficients.shape))
+
+    def _quiet_records(self, samples: Tensor) -> Tensor:
+        return self._placed(block_coefficients(samples, self._basis) / self._size)
+
+    def _placed(self, coefficients: Tensor) -> Tensor:
+        places = self._places.expand(len(coefficients), -1, -1)
+        return torch.cat([coefficients, places], dim=2)
 
 
 def block_coefficients(

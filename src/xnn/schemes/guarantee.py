@@ -8,7 +8,12 @@ one person.
 import math
 from dataclasses import dataclass
 
+import torch
+
 from xnn.errors import ConfigError
+
+DELTA = 1e-6
+"""Chance that a statement of privacy may fail: well below one in the people of any upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +70,66 @@ def channel_bits(num_values: int, noise_ratio: float) -> float:
     Source: Shannon 1948, theorem 17.
     """
     return num_values / 2 * math.log2(1 + noise_ratio**-2)
+
+
+def channel_guarantee(num_values: int, noise_ratio: float) -> Guarantee:
+    """Return what Gaussian noise proves of records whose power is bounded.
+
+    Args:
+        num_values: Numbers in a record, each with noise of its own.
+        noise_ratio: Standard deviation of the noise over the bound on the record's RMS.
+
+    The bits are the capacity. Epsilon at delta = 1e-6 is the exact value of the Gaussian
+    mechanism for replacing one photograph by any other (sensitivity: twice the bound).
+
+    Source: Balle and Wang 2018, arXiv:1805.06530, theorem 8.
+    """
+    bits = channel_bits(num_values, noise_ratio)
+    epsilon = gaussian_epsilon(2 * math.sqrt(num_values) / noise_ratio, DELTA)
+    return Guarantee(
+        bits=bits,
+        epsilon=epsilon,
+        delta=DELTA,
+        noise_ratio=noise_ratio,
+        sentence=(
+            f"One record tells whoever knows the key, and everything else, at most {bits:.3g} bits "
+            f"about its photograph; r records of one person tell at most r times that. It is "
+            f"({epsilon:.3g}, {DELTA:g})-differentially private for replacing the photograph, "
+            "which promises something only where the first number is below about 10. Both hold "
+            "for noise that cannot be told from Gaussian chance, as ChaCha20 is believed to be, "
+            "and once per photograph: another upload of it, made from features that differ in "
+            "one bit, counts again."
+        ),
+    )
+
+
+def gaussian_epsilon(sensitivity: float, delta: float) -> float:
+    """Return the smallest epsilon of the Gaussian mechanism with noise of 1.
+
+    Args:
+        sensitivity: Largest Euclidean distance between two inputs, in standard deviations.
+        delta: In (0, 1).
+
+    Solves Phi(D/2 - e/D) - exp(e) Phi(-D/2 - e/D) = delta, whose left side falls as e grows.
+
+    Source: Balle and Wang 2018, arXiv:1805.06530, theorem 8.
+    """
+    d = sensitivity
+
+    def lost(e: float) -> float:
+        # in logarithms, as exp(e) overflows and the tail underflows where epsilon is large
+        first, second = _log_tail(d / 2 - e / d), e + _log_tail(-d / 2 - e / d)
+        return math.exp(first) - math.exp(min(second, first))
+
+    low, high = 0.0, d * d / 2 + d * 40.0
+    if lost(low) <= delta:
+        return 0.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if lost(middle) > delta else (low, middle)
+    return high
+
+
+def _log_tail(x: float) -> float:
+    """Return the logarithm of the normal distribution function."""
+    return float(torch.special.log_ndtr(torch.tensor(x, dtype=torch.float64)))

@@ -35,6 +35,9 @@ class NoisyObfuscator(Obfuscator):
         self._noise: Noise = noise
         self._strength = strength
 
+    def _quiet_records(self, samples: Tensor) -> Tensor:
+        return samples
+
     def _records(self, samples: Tensor) -> Tensor:
         rms = samples.square().mean(dim=(1, 2), keepdim=True).sqrt()
         return samples + self._strength * rms * standard_noise(self._chance, samples, self._noise)

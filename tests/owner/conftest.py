@@ -72,5 +72,11 @@ def narrow_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
 
 
 @pytest.fixture
+def fitted_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
+    """Of a scheme that is measured on the owner's features."""
+    return make_key(tmp_path / "keys", extractor, "pooled-noise-2")
+
+
+@pytest.fixture
 def plain_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
     return make_key(tmp_path / "keys", extractor, "plain")

@@ -4,9 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from xnn.errors import ConfigError
-from xnn.schemes.guarantee import Guarantee, channel_bits
+from xnn.schemes.guarantee import (
+    Guarantee,
+    channel_bits,
+    channel_guarantee,
+    gaussian_epsilon,
+)
 
 
 def stated(bits: float) -> Guarantee:
@@ -41,3 +47,21 @@ def test_the_best_guesser_stays_below_the_bound() -> None:
 def test_one_person_is_no_choice() -> None:
     with pytest.raises(ConfigError, match="num_people=1"):
         stated(1.0).rank_1_at_most(1)
+
+
+@pytest.mark.parametrize("sensitivity", [0.1, 1.0, 5.0, 30.0])
+def test_epsilon_solves_the_exact_condition(sensitivity: float) -> None:
+    d, delta = sensitivity, 1e-6
+    e = gaussian_epsilon(d, delta)
+    left = stats.norm.logcdf(d / 2 - e / d)
+    right = e + stats.norm.logcdf(-d / 2 - e / d)
+    assert np.exp(left) - np.exp(right) == pytest.approx(delta, rel=1e-6)
+    assert e <= d * math.sqrt(2 * math.log(1.25 / delta)) or e > 1, "no worse than the classic one"
+
+
+def test_more_noise_promises_more() -> None:
+    stated = [channel_guarantee(256, ratio) for ratio in (1.0, 4.0, 16.0)]
+    assert [g.bits for g in stated] == sorted((g.bits for g in stated), reverse=True)
+    epsilons = [g.epsilon or 0.0 for g in stated]
+    assert epsilons == sorted(epsilons, reverse=True)
+    assert gaussian_epsilon(1e-9, 1e-6) == 0.0

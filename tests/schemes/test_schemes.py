@@ -9,7 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnn.errors import ConfigError, NoInverseError, SecretLeakError, ShapeError
+from xnn.errors import (
+    ConfigError,
+    CorruptError,
+    InsufficientDataError,
+    NoInverseError,
+    SecretLeakError,
+    ShapeError,
+)
 from xnn.schemes import SCHEMES, KeyStream, Scheme, find_scheme
 from xnn.schemes.matrices import draw_matrix
 from xnn.types import TokenShape
@@ -35,7 +42,7 @@ def samples(scheme: Scheme, b: int = 5, seed: int = 0) -> torch.Tensor:
 
 
 def bound(name: str, seed: bytes = SEED):
-    return find_scheme(name).bind(SHAPE, KeyStream(seed))
+    return find_scheme(name).fit(features(64, seed=9).numpy()).bind(SHAPE, KeyStream(seed))
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -61,6 +68,37 @@ def test_the_same_key_and_sample_give_the_same_record(name: str) -> None:
     assert torch.equal(
         bound(name).obfuscate(given_samples), bound(name).obfuscate(given_samples.clone())
     )
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_at_home_there_is_no_noise(name: str) -> None:
+    given_samples = samples(find_scheme(name))
+    obfuscator = bound(name)
+    uploaded, quiet = obfuscator.obfuscate(given_samples), obfuscator.without_noise(given_samples)
+    assert quiet.shape == uploaded.shape
+    assert torch.equal(quiet, bound(name).without_noise(given_samples))
+    if not find_scheme(name).card.randomised:
+        assert torch.equal(quiet, uploaded)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_fitting_is_asked_for_where_it_is_needed(name: str) -> None:
+    scheme = find_scheme(name)
+    if scheme.card.fitted:
+        with pytest.raises(ConfigError, match="call its fit"):
+            scheme.bind(SHAPE, KeyStream(SEED))
+        with pytest.raises(InsufficientDataError, match="at least"):
+            scheme.fit(features(1).numpy())
+        with pytest.raises(InsufficientDataError, match="all alike"):
+            scheme.fit(np.ones((20, 7, 12), dtype=np.float32))
+        with pytest.raises(CorruptError, match="statistics are"):
+            scheme.with_statistics({"mean": np.zeros(12, dtype=np.float32)})
+        measured = scheme.measure(features(20).numpy())
+        again = scheme.with_statistics(measured).bind(SHAPE, KeyStream(SEED))
+        fitted = scheme.fit(features(20).numpy()).bind(SHAPE, KeyStream(SEED))
+        assert torch.equal(again.obfuscate(features()), fitted.obfuscate(features()))
+    else:
+        assert scheme.fit(features().numpy()) is scheme
 
 
 @pytest.mark.parametrize("name", [n for n, s in SCHEMES.items() if not s.card.mixes])

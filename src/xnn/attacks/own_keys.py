@@ -18,12 +18,13 @@ class OwnKeys:
 
     Args:
         scheme: Name of the scheme.
+        own: Photographs of the attacker's, on which a fitted scheme is measured.
         shape: Of the extractor's features.
         seed: Of the attacker.
     """
 
-    def __init__(self, scheme: str, shape: TokenShape, *, seed: int) -> None:
-        self._scheme = find_scheme(scheme)
+    def __init__(self, scheme: str, own: OwnFaces, shape: TokenShape, *, seed: int) -> None:
+        self._scheme = find_scheme(scheme).fit(own.tokens)
         self._shape = shape
         self._seed = seed
         self._count = 0

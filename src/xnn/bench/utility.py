@@ -94,7 +94,8 @@ def measure_utility(
             found = cells.load(facts)
             if found is None:
                 report(f"{scheme}, seed {seed}")
-                obfuscator = find_scheme(scheme).bind(card.shape, KeyStream.fresh())
+                fitted = find_scheme(scheme).fit(features.of(split.only("train").samples))
+                obfuscator = fitted.bind(card.shape, KeyStream.fresh())
                 found = train_and_test(split, features, obfuscator, settings, seed)
                 cells.save(facts, *found)
             measured, details = found
@@ -116,8 +117,9 @@ def train_and_test(
 ) -> tuple[tuple[Measured, ...], dict[str, Any]]:
     """Train a tail on the records of one key and test it.
 
-    Two calls with the same split and seed resample the same subjects, so that their replicates
-    may be subtracted.
+    The cloud trains and validates on records; the tests are the owner's, at home, without a
+    scheme's noise. Two calls with the same split and seed resample the same subjects, so that
+    their replicates may be subtracted.
 
     Returns:
         The rates of both protocols, and seconds, steps and the trainer's waiting for data.
@@ -140,7 +142,8 @@ def train_and_test(
         result = fit(source, val_source, tail, head, config, Path(folder) / "run")
 
     def embeddings(samples: tuple[Sample, ...]) -> Float32[np.ndarray, "b e"]:
-        tokens = as_stored(obfuscator, features.of(samples), settings.record_type)
+        keyed = obfuscator.without_noise(torch.from_numpy(features.of(samples))).numpy()
+        tokens = decode(*encode(keyed, settings.record_type), settings.record_type)
         return embed(tail, ArraySource(tokens, number_subjects(samples)))
 
     details = {

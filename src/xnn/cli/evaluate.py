@@ -17,6 +17,7 @@ from xnn.files import write_json
 from xnn.metrics.curves import cmc_curve, roc_curve
 from xnn.metrics.evaluation import Evaluation, pooled_rows
 from xnn.owner.evaluate import evaluate_tail
+from xnn.owner.statistics import load_statistics
 from xnn.secret import KeyFile
 
 
@@ -51,6 +52,7 @@ def evaluate(
             faces,
             loaded,
             keyfile.key,
+            statistics=load_statistics(keyfile),
             pairs=chosen_pairs,
             generator=np.random.default_rng(seed),
             on_records=advance,

@@ -20,6 +20,7 @@ from xnn.owner.binding import scope_of
 from xnn.owner.build import build_shards
 from xnn.owner.evaluate import evaluate_tail
 from xnn.owner.plan import BuildSettings
+from xnn.owner.statistics import load_statistics
 from xnn.secret import KeyFile, SecretKey
 from xnn.shards.manifest import MANIFEST_NAME
 
@@ -67,7 +68,14 @@ class Owner:
         """Evaluate what the cloud returned."""
         keyfile.key.require(key_id=bundle.card.key_id)
         generator = np.random.default_rng(0)
-        return evaluate_tail(bundle.tail, faces, self.extractor, keyfile.key, generator=generator)
+        return evaluate_tail(
+            bundle.tail,
+            faces,
+            self.extractor,
+            keyfile.key,
+            statistics=load_statistics(keyfile),
+            generator=generator,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

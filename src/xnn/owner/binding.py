@@ -6,7 +6,7 @@ Trust: owner.
 from xnn.errors import ConfigError
 from xnn.extractors.card import ExtractorCard
 from xnn.extractors.interface import Extractor
-from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.schemes import KeyStream, Obfuscator, Statistics, find_scheme
 from xnn.secret import KeyScope, SecretKey
 from xnn.types import TokenShape
 
@@ -40,13 +40,20 @@ def record_shape_of(scope: KeyScope) -> TokenShape:
     return find_scheme(scope.scheme).record_shape(scope.shape)
 
 
-def bind_key(key: SecretKey, *, extractor_digest: str, shape: TokenShape) -> Obfuscator:
+def bind_key(
+    key: SecretKey,
+    *,
+    extractor_digest: str,
+    shape: TokenShape,
+    statistics: Statistics | None = None,
+) -> Obfuscator:
     """Bind the key's scheme; refuses features the key was not made for.
 
     Args:
         key: See there.
         extractor_digest: Of the extractor that makes the features.
         shape: Of the features; records may have another.
+        statistics: Of the key (`xnn.owner.statistics`), if its scheme is a fitted one.
 
     Raises:
         KeyMismatchError: The extractor, its shape or the scheme's version differ.
@@ -58,10 +65,14 @@ def bind_key(key: SecretKey, *, extractor_digest: str, shape: TokenShape) -> Obf
         d=shape.d,
         scheme_version=scheme.card.version,
     )
+    if statistics:
+        scheme = scheme.with_statistics(statistics)
     return scheme.bind(key.scope.shape, KeyStream(key.derive("obfuscator")))
 
 
-def obfuscator_for(key: SecretKey, extractor: Extractor) -> Obfuscator:
+def obfuscator_for(
+    key: SecretKey, extractor: Extractor, statistics: Statistics | None = None
+) -> Obfuscator:
     """Bind the key's scheme for a loaded extractor; see `bind_key`."""
     card = extractor.card
-    return bind_key(key, extractor_digest=card.digest(), shape=card.shape)
+    return bind_key(key, extractor_digest=card.digest(), shape=card.shape, statistics=statistics)

@@ -3,6 +3,7 @@
 Trust: owner. The only code that holds the photographs, the names and the key together.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,7 @@ from xnn.faces.crop import read_crop
 from xnn.faces.dataset import FaceSet, Sample
 from xnn.owner.binding import obfuscator_for, record_shape_of
 from xnn.owner.plan import BuildPlan, BuildSettings, Item, ShardPlan, labels_of, plan_build
+from xnn.owner.statistics import NUM_MEASURED, statistics_of
 from xnn.owner.subject_map import save_subject_map
 from xnn.schemes import Obfuscator
 from xnn.secret import KeyFile, SecretKey
@@ -67,9 +69,11 @@ def build_shards(
     """
     settings = settings or BuildSettings()
     key = keyfile.key
-    obfuscator = obfuscator_for(key, extractor)
+    key.require(extractor_digest=extractor.card.digest())
     plan = plan_build(faces, key, settings)
     writer = ShardWriter(folder, plan_digest=plan.digest)
+    measured = functools.partial(_first_features, plan, extractor, settings.batch_size)
+    obfuscator = obfuscator_for(key, extractor, statistics_of(keyfile, measured))
     save_subject_map(keyfile, plan.class_numbers)
     keyfile.count_exposure(plan.digest[:16], plan.num_records)
     report = on_records or (lambda num_records: None)
@@ -143,6 +147,15 @@ def _read_batch(batch: tuple[Item, ...]) -> UInt8[np.ndarray, "b 112 112 3"]:
     crops = [read_crop(item.path) for item in batch]
     mirrored = [c[:, ::-1] if item.mirrored else c for c, item in zip(crops, batch, strict=True)]
     return np.stack(mirrored)
+
+
+def _first_features(
+    plan: BuildPlan, extractor: Extractor, batch_size: int
+) -> Float32[np.ndarray, "b n d"]:
+    batches = [batch for shard in plan.shards for batch in shard.batches(batch_size)]
+    enough = -(-NUM_MEASURED // batch_size)
+    parts = [extractor.tokens(torch.from_numpy(c)) for c in read_batches(batches[:enough])]
+    return torch.cat(parts).numpy()
 
 
 def _make_records(

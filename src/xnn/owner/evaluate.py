@@ -17,7 +17,7 @@ from xnn.metrics.evaluation import Evaluation, evaluate_embeddings, evaluate_pai
 from xnn.models.tail import Tail
 from xnn.owner.binding import obfuscator_for
 from xnn.owner.build import read_samples
-from xnn.schemes import Obfuscator
+from xnn.schemes import Obfuscator, Statistics
 from xnn.secret import SecretKey
 
 PROTOCOLS: dict[Split, str] = {"test_by_person": "by_person", "test_by_image": "by_image"}
@@ -29,17 +29,22 @@ def evaluate_tail(
     extractor: Extractor,
     key: SecretKey,
     *,
+    statistics: Statistics | None = None,
     pairs: Sequence[Pair] = (),
     generator: np.random.Generator,
     on_records: Callable[[int], None] | None = None,
 ) -> tuple[Evaluation, ...]:
     """Test a tail on the test splits of a face set, and on pairs.
 
+    The tail is with the owner again and the photographs never left, so that the keyed features are
+    used without a scheme's noise.
+
     Args:
         tail: What the cloud returned, trained under `key` (`key.require(key_id=..)` tells).
         faces: Divided into splits; only the test splits are used.
         extractor: The one the key was made for.
         key: The one the tail was trained under.
+        statistics: Of the key (`load_statistics`), if its scheme is a fitted one.
         pairs: Evaluated as they are, if any.
         generator: Source of the resamples.
         on_records: Told how many more crops are done.
@@ -48,7 +53,7 @@ def evaluate_tail(
         KeyMismatchError: The key is for another extractor.
         InsufficientDataError: There is nothing to test on.
     """
-    obfuscator = obfuscator_for(key, extractor)
+    obfuscator = obfuscator_for(key, extractor, statistics)
     results = []
     for split, protocol in PROTOCOLS.items():
         part = faces.only(split)
@@ -78,11 +83,11 @@ def embed_samples(
     *,
     on_records: Callable[[int], None] | None = None,
 ) -> Float32[np.ndarray, "b e"]:
-    """Return the embedding of each sample: extractor, obfuscator, tail; not normalised."""
+    """Return the embedding of each sample, not normalised: extractor, key without noise, tail."""
     tail.eval()
     parts = []
     for crops in read_samples(samples):
-        records = obfuscator.obfuscate(extractor.tokens(torch.from_numpy(crops)))
+        records = obfuscator.without_noise(extractor.tokens(torch.from_numpy(crops)))
         parts.append(tail(records).numpy())
         if on_records:
             on_records(len(crops))

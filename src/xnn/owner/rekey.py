@@ -3,6 +3,7 @@
 Trust: owner. The features stand in the clear in memory while it runs.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +16,14 @@ from jaxtyping import Float32, Int64
 from xnn.errors import NoInverseError
 from xnn.owner.arrangement import arrange
 from xnn.owner.binding import bind_key, record_shape_of
+from xnn.owner.statistics import NUM_MEASURED, load_statistics, statistics_of
 from xnn.owner.subject_map import load_subject_map, save_subject_map
-from xnn.schemes import Obfuscator, find_scheme
+from xnn.schemes import Obfuscator, Statistics, find_scheme
 from xnn.secret import KeyFile, SecretKey
 from xnn.shards import Manifest, ShardSet, ShardWriter, SplitRecords
 from xnn.shards.arrow import encode_shard
 from xnn.shards.manifest import SHARD_SPLITS, ShardSplit
+from xnn.types import TokenShape
 
 Progress = Callable[[int], None]
 
@@ -59,11 +62,13 @@ def rekey_shards(
     manifest = shards.manifest
     old.key.require(key_id=manifest.key_id)
     _require_inverse(old.key)
-    undo, redo = (
-        bind_key(key, extractor_digest=manifest.extractor_digest, shape=old.key.scope.shape)
-        for key in (old.key, new.key)
+    undo = _bind(old.key, shards, old.key.scope.shape, load_statistics(old))
+    new.key.require(
+        extractor_digest=manifest.extractor_digest, n=old.key.scope.n, d=old.key.scope.d
     )
     shards.verify()
+    measured = functools.partial(_first_features, shards, undo)
+    redo = _bind(new.key, shards, old.key.scope.shape, statistics_of(new, measured))
     report = on_records or (lambda num_records: None)
     digest = hashlib.sha256(new.key.derive("rekey") + manifest.digest().encode()).hexdigest()
     numbers = load_subject_map(old)
@@ -90,6 +95,19 @@ def rekey_shards(
     result = _describe(manifest, new.key, writer)
     writer.finish(result)
     return result
+
+
+def _bind(
+    key: SecretKey, shards: ShardSet, shape: TokenShape, statistics: Statistics
+) -> Obfuscator:
+    digest = shards.manifest.extractor_digest
+    return bind_key(key, extractor_digest=digest, shape=shape, statistics=statistics)
+
+
+def _first_features(shards: ShardSet, undo: Obfuscator) -> Float32[np.ndarray, "b n d"]:
+    source = shards.split("train")
+    records = source.read(np.arange(min(NUM_MEASURED, len(source))))
+    return undo.deobfuscate(torch.from_numpy(records).double()).float().numpy()
 
 
 def _require_inverse(key: SecretKey) -> None:

@@ -28,6 +28,8 @@ TrainTail = Callable[[Float32[np.ndarray, "r m e"], Int64[np.ndarray, " r"]], Ta
 """The cloud: records and class numbers in, a tail out."""
 
 _MAX_CANDIDATES = 400
+_MOST_MEASURED = 2048
+"""Features that an owner's fitted scheme is measured on, as in a build."""
 _MAX_OTHER = 500
 
 
@@ -76,9 +78,10 @@ class Scenario:
         """
         parts = cast(self.victim, self.public, knowledge, self.sizes, seed=seed)
         shape = TokenShape(*self.victim.faces.tokens.shape[1:])
-        owners = [find_scheme(scheme).bind(shape, KeyStream.fresh()) for _ in range(knowledge.keys)]
         suspect_of = _suspect_numbers(self.victim, parts)
         uploaded = self.victim.faces.at(parts.uploaded)
+        fitted = find_scheme(scheme).fit(uploaded.tokens[:_MOST_MEASURED])
+        owners = [fitted.bind(shape, KeyStream.fresh()) for _ in range(knowledge.keys)]
         card = find_scheme(scheme).card
         records = self._upload(uploaded, owners, card.reads)
         suspects = suspect_of[uploaded.labels]
@@ -171,7 +174,8 @@ class Scenario:
         rows = np.random.default_rng((seed, 0x07E2)).permutation(len(parts.uploaded))
         rows = rows[: max(len(parts.probes), _MAX_OTHER)]
         faces = self.victim.faces.at(parts.uploaded[rows])
-        other = find_scheme(scheme).bind(shape, KeyStream.fresh())
+        fitted = find_scheme(scheme).fit(faces.tokens[:_MOST_MEASURED])
+        other = fitted.bind(shape, KeyStream.fresh())
         place = np.full(len(parts.uploaded), -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         return _OtherUpload(

@@ -62,7 +62,8 @@ def run_utility_cell(spec: UtilitySpec) -> tuple[tuple[Measured, ...], dict[str,
         split=SplitSettings(seed=spec.seed),
         mirror=False,
     )
-    obfuscator = scheme.bind(shape, KeyStream.fresh())
+    features = _PartyTable(party, reads="features").of(split.only("train").samples)
+    obfuscator = scheme.fit(features).bind(shape, KeyStream.fresh())
     table = _PartyTable(party, reads=scheme.card.reads)
     return train_and_test(split, table, obfuscator, settings, spec.seed)
 

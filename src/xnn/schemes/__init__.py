@@ -11,10 +11,20 @@ from xnn.schemes.neuracrypt import NeuraCrypt
 from xnn.schemes.noise import NoiseOnly
 from xnn.schemes.paper import Paper
 from xnn.schemes.plain import Plain
+from xnn.schemes.pooled import Pooled
 from xnn.schemes.random_projection import RandomProjection
 from xnn.schemes.seeded import Seeded
 
-__all__ = ["SCHEMES", "Guarantee", "KeyStream", "Obfuscator", "Scheme", "SchemeCard", "Statistics", "find_scheme"]
+__all__ = [
+    "SCHEMES",
+    "Guarantee",
+    "KeyStream",
+    "Obfuscator",
+    "Scheme",
+    "SchemeCard",
+    "Statistics",
+    "find_scheme",
+]
 
 _ALL: tuple[Scheme, ...] = (
     Plain(),
@@ -24,6 +34,10 @@ _ALL: tuple[Scheme, ...] = (
     Paper(name="paper-permutation-only", mix="none"),
     Seeded(),
     FreshOrder(),
+    # The ladder
+    Pooled(name="pooled", strength=0.0, whiten=0.25),
+    Pooled(name="pooled-noise-2", strength=2.0, whiten=0.25),
+    Pooled(name="pooled-noise-4", strength=4.0, whiten=0.25),
     # Rivals, for the board
     NoiseOnly(name="gaussian-noise-1", noise="gaussian", strength=1.0),
     NoiseOnly(name="gaussian-noise-3", noise="gaussian", strength=3.0),

@@ -1,21 +1,20 @@
-"""The mean token, whitened, turned by a secret rotation, in noise: the ladder's main rung.
+"""The mean token, whitened in part, turned by a secret rotation, in noise: the ladder's main rung.
 
     z = W (mean of the tokens - m)         m, W measured on the owner's features
     z' = z min(1, c / rms(z))              so that no record is louder than c
     o = z' R + s g                         R secret and uniform over rotations, g standard noise
 
-What each part is for. The mean leaves nothing that is told apart by its position, so that there are
-no moments of positions to match, and no order to find. W = (C + 1e-3 tr(C)/d)^(-1/2), of the mean
-tokens' covariance C, leaves the records no first and second moments that differ from a round
-cloud's: what covariance they have says nothing of R. The rotation is then one of a continuum that
-look alike to both. Third moments and the scatter within and between classes still tell of R; the
-noise buries them: they are estimated from a whole upload, so that s decides how many records or
-known pairs it takes.
+What each part is for. The mean leaves nothing that is told apart by its position, so that there
+are no moments of positions to match, and no order to find. W = k (C + 1e-3 tr(C)/d)^(-a), of the
+mean tokens' covariance C and k such that the usual RMS of z is 1. With a = 1/2 records have the
+first and second moments of a round cloud, which say nothing of R; less of a keeps more of what the
+extractor knows (its large directions mean something) and leaves an attacker some. Third moments
+and the scatter within and between classes still tell of R. The noise buries them: they are
+estimated from a whole upload, so that s decides how many records or known pairs it takes.
 
-W and m never leave the owner, who could not undo s without them or with them: there is no inverse.
+W and m stay with the owner. Means and noise do not come back: there is no inverse.
 """
 
-import math
 from typing import final
 
 import numpy as np
@@ -35,7 +34,7 @@ LOUDEST = 1.25
 """Largest RMS of a whitened mean token, c: its usual RMS is 1. Louder ones are scaled down."""
 
 _SHRINKAGE = 1e-3
-_FEWEST = 8
+_FEWEST = 2
 
 
 @final
@@ -83,11 +82,15 @@ def bounded(rows: Float32[Tensor, "b d"] | Float64[Tensor, "b d"]) -> Tensor:
     return rows * (LOUDEST / rms.clamp_min(1e-30)).clamp_max(1.0)
 
 
-def measure_pooled(features: Float32[np.ndarray, "b n d"]) -> Statistics:
+def measure_pooled(features: Float32[np.ndarray, "b n d"], whiten: float) -> Statistics:
     """Return mean `m` and whitening `W` of the mean tokens, scaled to an RMS of 1.
 
+    Args:
+        features: Of the owner.
+        whiten: a, from 0 (none) to 1/2 (whole).
+
     Raises:
-        InsufficientDataError: Fewer than 8 features, or features that are all alike.
+        InsufficientDataError: Fewer than 2 features, or features that are all alike.
     """
     if len(features) < _FEWEST:
         raise InsufficientDataError(f"{len(features)} features, at least {_FEWEST} are needed")
@@ -99,7 +102,7 @@ def measure_pooled(features: Float32[np.ndarray, "b n d"]) -> Statistics:
     if not spread > 0:
         raise InsufficientDataError("the features are all alike; give those of other photographs")
     variances, directions = np.linalg.eigh(covariance + _SHRINKAGE * spread * np.eye(len(mean)))
-    whitening = (directions / np.sqrt(variances)) @ directions.T
+    whitening = (directions * variances**-whiten) @ directions.T
     whitening /= np.sqrt(np.mean((centred @ whitening) ** 2))
     return {"mean": mean.astype(np.float32), "whitening": whitening.astype(np.float32)}
 
@@ -125,14 +128,16 @@ class Pooled(Scheme):
     Args:
         name: Registered name.
         strength: s, in RMS of the whitened mean token.
+        whiten: a.
         statistics: As `measure_pooled` returns them; None before fitting.
     """
 
     def __init__(
-        self, *, name: str, strength: float, statistics: Statistics | None = None
+        self, *, name: str, strength: float, whiten: float, statistics: Statistics | None = None
     ) -> None:
         self._name = name
         self._strength = strength
+        self._whiten = whiten
         self._statistics = statistics
         noise = f", in Gaussian noise of {strength:g} times its size" if strength else ""
         self.card = SchemeCard(
@@ -157,13 +162,15 @@ class Pooled(Scheme):
 
     def measure(self, features: Float32[np.ndarray, "b n d"]) -> Statistics:
         """Return mean and whitening of the mean tokens."""
-        return measure_pooled(features)
+        return measure_pooled(features, self._whiten)
 
     def with_statistics(self, statistics: Statistics) -> "Pooled":
         """Return this scheme with what was measured."""
         d = len(statistics.get("mean", ()))
         check_statistics(statistics, mean=(d,), whitening=(d, d))
-        return Pooled(name=self._name, strength=self._strength, statistics=statistics)
+        return Pooled(
+            name=self._name, strength=self._strength, whiten=self._whiten, statistics=statistics
+        )
 
     def guarantee(self, shape: TokenShape) -> Guarantee | None:
         """Return the bound that the noise gives; it counts the key as known."""

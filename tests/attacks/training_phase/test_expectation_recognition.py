@@ -139,8 +139,9 @@ def test_it_refuses_too_little(tmp_path: Path) -> None:
 
 
 def test_each_batch_has_a_key_of_its_own() -> None:
-    keys = OwnKeys("paper", TokenShape(N, D), seed=0)
-    source = FreshKeySource(own(*faces(np.random.default_rng(0), 5, 4)), keys, whiten=False)
+    mine = own(*faces(np.random.default_rng(0), 5, 4))
+    keys = OwnKeys("paper", mine, TokenShape(N, D), seed=0)
+    source = FreshKeySource(mine, keys, whiten=False)
     first, second = (source.read(np.arange(6)) for _ in range(2))
     assert not np.allclose(first, second)
     # One key within a batch: the same records twice are the same.

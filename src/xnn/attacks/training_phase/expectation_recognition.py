@@ -103,7 +103,7 @@ class ExpectationRecognition(Attack):
         m, e = observation.records.shape[1:]
         settings = self._settings or attacker_settings(m, e)
         config = replace(settings.train, seed=seed)
-        keys = OwnKeys(observation.scheme, observation.shape, seed=seed)
+        keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=seed)
         known, held = observation.public.divide(settings.val_share, seed=seed)
         train, later = (
             FreshKeySource(faces, keys, whiten=settings.whiten) for faces in (known, held)

@@ -128,7 +128,7 @@ class LabelConstellation(Attack):
         )
         if people is None or not observation.scheme:
             return layer_weights([], [])
-        keys = OwnKeys(observation.scheme, observation.shape, seed=seed)
+        keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=seed)
         target = standardised(embedding_map(people, observation.public))
         layers = [
             record_layers(keys.records(keys.draw(), people), people.labels, seed=seed)

@@ -215,7 +215,7 @@ class _Learner:
         some = np.sort(rng.permutation(len(pairs))[:num])
         theirs = self.whitening(pairs.records[some])
         weights = frame_weights(theirs, most=settings.axes)
-        keys = OwnKeys(observation.scheme, observation.shape, seed=self._seed)
+        keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=self._seed)
         inputs, targets, people, agreements = [], [], [], []
         for _ in range(settings.simulated_keys):
             key = keys.draw()

@@ -1,0 +1,93 @@
+"""Statistics of fitted schemes: measured once, sealed, and needed to use the key."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from xnn.errors import ConfigError, CorruptError, StorageError
+from xnn.extractors.interface import Extractor
+from xnn.faces.crop import read_crops
+from xnn.faces.dataset import FaceSet
+from xnn.models.tail import Tail, TailConfig
+from xnn.owner.binding import obfuscator_for
+from xnn.owner.build import build_shards
+from xnn.owner.evaluate import embed_samples, evaluate_tail
+from xnn.owner.plan import BuildSettings
+from xnn.owner.rekey import rekey_shards
+from xnn.owner.statistics import load_statistics, statistics_path
+from xnn.secret import KeyFile
+from xnn.shards import ShardSet
+
+SMALL = BuildSettings(record_type="float32", batch_size=4, records_per_shard=8)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_build_measures_once_and_gives_the_same_bytes_again(
+    faces: FaceSet, extractor: Extractor, fitted_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    manifest = build_shards(faces, extractor, fitted_keyfile, tmp_path / "one", SMALL)
+    assert (manifest.n, manifest.d) == (1, 256)
+    path = statistics_path(fitted_keyfile)
+    assert oct(path.stat().st_mode)[-3:] == "600"
+    sealed = path.read_bytes()
+    assert b"whitening" not in sealed, "sealed"
+    build_shards(faces, extractor, fitted_keyfile, tmp_path / "two", SMALL)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert path.read_bytes() == sealed
+
+
+def test_the_key_alone_is_not_enough(
+    faces: FaceSet, extractor: Extractor, fitted_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    with pytest.raises(StorageError, match=r"statistics' is missing.*restore it"):
+        load_statistics(fitted_keyfile)
+    with pytest.raises(ConfigError, match="measured on the owner"):
+        obfuscator_for(fitted_keyfile.key, extractor)
+    build_shards(faces, extractor, fitted_keyfile, tmp_path / "s", SMALL)
+    path = statistics_path(fitted_keyfile)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CorruptError, match="sealed statistics does not open"):
+        load_statistics(fitted_keyfile)
+
+
+def test_a_tail_is_tested_at_home_without_noise(
+    faces: FaceSet, extractor: Extractor, fitted_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    build_shards(faces, extractor, fitted_keyfile, tmp_path / "s", SMALL)
+    statistics = load_statistics(fitted_keyfile)
+    torch.manual_seed(0)
+    tail = Tail(TailConfig(n=1, d=256, tail_depth=0, heads=1)).eval()
+    generator = np.random.default_rng(0)
+    results = evaluate_tail(
+        tail, faces, extractor, fitted_keyfile.key, statistics=statistics, generator=generator
+    )
+    assert [result.measured[0].protocol for result in results] == ["by_person", "by_image"]
+    obfuscator = obfuscator_for(fitted_keyfile.key, extractor, statistics)
+    samples = faces.only("test_by_person").samples
+    tokens = extractor.tokens(torch.from_numpy(read_crops([s.path for s in samples])))
+    with torch.no_grad():
+        quiet, noisy = (
+            tail(make(tokens)).numpy() for make in (obfuscator.without_noise, obfuscator.obfuscate)
+        )
+    got = embed_samples(samples, extractor, obfuscator, tail)
+    assert np.allclose(got, quiet, atol=1e-4)
+    assert not np.allclose(got, noisy, atol=0.1)
+
+
+def test_rekeying_into_a_fitted_scheme(
+    faces: FaceSet, extractor: Extractor, keyfile: KeyFile, fitted_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    build_shards(faces, extractor, keyfile, tmp_path / "old", SMALL)
+    moved = rekey_shards(
+        ShardSet.open(tmp_path / "old"), keyfile, fitted_keyfile, tmp_path / "moved"
+    )
+    assert (moved.n, moved.d, moved.scheme) == (1, 256, "pooled-noise-2")
+    again = rekey_shards(
+        ShardSet.open(tmp_path / "old"), keyfile, fitted_keyfile, tmp_path / "again"
+    )
+    assert again.shards == moved.shards

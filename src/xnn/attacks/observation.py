@@ -96,7 +96,7 @@ class Observation:
     """All that an attacker may use. Fields that the stated knowledge does not grant are None.
 
     Scheme and extractor are public (Kerckhoffs). An attack draws keys of its own with
-    `find_scheme(observation.scheme).bind(shape, KeyStream(..))`.
+    `find_scheme(observation.scheme).fit(own tokens).bind(shape, KeyStream(..))`.
     """
 
     scheme: str

@@ -13,6 +13,7 @@ from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
+from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
 
@@ -25,6 +26,7 @@ ATTACKS: dict[str, Attack] = {
     "label-size": LabelSize(),
     "learned-inversion": LearnedInversion(),
     "unpaired-moments": MomentRecovery(),
+    "row-column-restoration": RowColumnRestoration(),
     "weak-key-search": WeakKeySearch(),
     "tail-from-scratch": TailFromScratch(),
     "z-linkage": DistilledLinkage(),

@@ -8,6 +8,7 @@ from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
+from xnn.attacks.training_phase.inversion import Inversion
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
@@ -20,6 +21,7 @@ from xnn.errors import ConfigError
 ATTACKS: dict[str, Attack] = {
     "chosen-plaintext": ChosenPlaintext(),
     "class-averaging": ClassAveraging([MomentRecovery()]),
+    "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
     "label-constellation": LabelConstellation(),

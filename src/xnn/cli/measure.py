@@ -8,6 +8,7 @@ import typer
 from xnn.bench.cells import CellStore
 from xnn.bench.features import EmbeddingTable, FeatureTable
 from xnn.bench.utility import UtilitySettings, measure_utility
+from xnn.cli.bench_noise import noise
 from xnn.cli.choose_extractor import SplitDepth
 from xnn.cli.measured import finish, names_in, say, some_subjects
 from xnn.cli.output import progress
@@ -21,7 +22,10 @@ from xnn.models.tail import TailConfig
 from xnn.shards.records import check_record_type
 from xnn.training.presets import PRESETS, TAIL_PRESETS
 
-bench = typer.Typer(add_completion=False, no_args_is_help=True, help="Measure what a scheme costs.")
+bench = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Measure what a scheme, or a front, costs."
+)
+bench.command()(noise)
 
 Victim = Annotated[Path, typer.Option(help="Aligned crops of the owner: a folder per subject.")]
 Out = Annotated[Path, typer.Option("--out", help="JSON file; finished cells go beside it.")]

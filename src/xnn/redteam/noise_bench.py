@@ -1,0 +1,291 @@
+"""What a front costs and leaks: student and teacher on people never trained on, and every attacker.
+
+Each seed draws its own split of the owner's people and its own training. The test subjects are the
+suspects; they are used once. The attacker's people are others.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from xnn.attacks.base import Attack
+from xnn.attacks.suite import ATTACKS
+from xnn.bench.cells import CellStore, fingerprint
+from xnn.bench.utility import Report
+from xnn.errors import ConfigError, InsufficientDataError
+from xnn.extractors.interface import Extractor
+from xnn.faces.dataset import FaceSet
+from xnn.faces.splits import SplitSettings, split_faces
+from xnn.metrics.evaluation import Measured, evaluate_embeddings, pooled_rows
+from xnn.owner.noise.finished import NoiseRun
+from xnn.owner.noise.presets import find_noise_preset, shorten
+from xnn.owner.noise.stages import train_noise
+from xnn.redteam.front_scenario import FrontScenario, rows_of, with_clean_features
+from xnn.redteam.judge import measure
+from xnn.redteam.judges import judges_for
+from xnn.redteam.party import Party, make_party
+from xnn.redteam.verdicts import succeeded
+
+CONTROL = "plain"
+STUDENT, TEACHER = "student", "teacher"
+_AT_ONCE = 64
+
+Found = tuple[tuple[Measured, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseBenchSettings:
+    """What is trained and how hard it is attacked.
+
+    Raises:
+        ConfigError: A number is below 1, or an attack is not one on the inference phase.
+    """
+
+    presets: tuple[str, ...] = ("plain", "gaussian", "paper", "xnn")
+    attacks: tuple[str, ...] = ()
+    """Names; empty takes all attacks on the inference phase."""
+    seeds: int = 3
+    public: int = 2000
+    """Most photographs of the attacker's own."""
+    epochs: tuple[tuple[str, int], ...] = ()
+    """Instead of the presets': pairs of `teacher_epochs`, `game_epochs`, `student_epochs`."""
+    split: SplitSettings
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.public < 1:
+            raise ConfigError(f"seeds={self.seeds}, public={self.public}; use 1 or more of each")
+        for name in self.attacks:
+            if name not in ATTACKS or ATTACKS[name].card.phase != "inference":
+                known = ", ".join(n for n, a in ATTACKS.items() if a.card.phase == "inference")
+                raise ConfigError(f"no attack {name!r} on the inference phase; use {known}")
+
+    def chosen(self) -> dict[str, Attack]:
+        """Return the attacks by name."""
+        wanted = self.attacks or tuple(
+            name for name, attack in ATTACKS.items() if attack.card.phase == "inference"
+        )
+        return {name: ATTACKS[name] for name in wanted}
+
+
+def measure_noise(
+    victim: FaceSet,
+    public: FaceSet,
+    extractor: Extractor,
+    settings: NoiseBenchSettings,
+    store: Path,
+    *,
+    report: Report = lambda text: None,
+) -> list[dict[str, Any]]:
+    """Return rows of student, teacher and attackers, pooled over seeds.
+
+    Args:
+        victim: The owner's crops, not divided yet.
+        public: The attacker's crops, of other people.
+        extractor: Of the front.
+        settings: See there.
+        store: Finished runs and cells; a killed measurement goes on here.
+        report: Told what is being done.
+
+    Returns:
+        Rows with preset, party (student, teacher, or an attack's name), extractor, protocol,
+        metric, value, low, high, chance, subjects, probes, seeds; those of attacks also have the
+        same on the `plain` front (control), its verdict and the share of it that is left.
+
+    Raises:
+        InsufficientDataError: Too few subjects or images to divide.
+    """
+    cells = CellStore(store / "cells")
+    attacker = make_party(public, extractor, store)
+    found: dict[tuple[str, str], list[Found]] = {}
+    for seed in range(settings.seeds):
+        split = split_faces(victim, replace(settings.split, seed=seed))
+        for preset in dict.fromkeys((CONTROL, *settings.presets)):
+            facts = _facts(victim, attacker, extractor, settings, preset, seed)
+            missing = [
+                party
+                for party in (STUDENT, TEACHER, *settings.chosen())
+                if cells.load(facts | {"party": party}) is None
+            ]
+            if missing:
+                report(f"{preset}, seed {seed}: {', '.join(missing)}")
+                for party, one in _play(
+                    split, attacker, extractor, settings, preset, seed, store, missing
+                ):
+                    cells.save(facts | {"party": party}, *one)
+            for party in (STUDENT, TEACHER, *settings.chosen()):
+                kept = cells.load(facts | {"party": party})
+                if kept is not None:
+                    found.setdefault((preset, party), []).append(kept)
+    return _rows(found, extractor.card.name)
+
+
+def _play(
+    split: FaceSet,
+    attacker: Party,
+    extractor: Extractor,
+    settings: NoiseBenchSettings,
+    preset: str,
+    seed: int,
+    store: Path,
+    missing: list[str],
+) -> Any:
+    """Train the front, yield what student and teacher reach, then each attacker's answer judged."""
+    recipe = find_noise_preset(preset, extractor.card.shape)
+    recipe = shorten(recipe, seed=seed, **dict(settings.epochs))
+    name = f"run-{preset}-{seed}-{extractor.card.digest()[:8]}"
+    start = time.monotonic()
+    run = train_noise(split, extractor, recipe, store / name, resume=True)
+    trained = {"wall_s": time.monotonic() - start}
+    suspects = _suspects(split, extractor, store)
+    send = _device(run, extractor)
+    generator = np.random.default_rng(seed)
+    embedded = {STUDENT: _student(run, send(suspects.crops)), TEACHER: _teacher(run, suspects)}
+    for party, embeddings in embedded.items():
+        if party in missing:
+            evaluation = evaluate_embeddings(
+                embeddings, suspects.labels, protocol="by_person", generator=generator
+            )
+            yield party, (evaluation.measured, trained)
+    rows = rows_of(attacker.faces.labels, settings.public)
+    scenario = FrontScenario(
+        extractor=extractor.card.name,
+        suspects=suspects,
+        public=with_clean_features(attacker.restricted(rows)),
+        public_faces="other_collection",
+        send=send,
+    )
+    for name, attack in settings.chosen().items():
+        if name in missing:
+            yield name, _attack(attack, scenario, run, extractor.card.name, seed)
+
+
+def _attack(
+    attack: Attack, scenario: FrontScenario, run: NoiseRun, extractor: str, seed: int
+) -> Found:
+    start = time.monotonic()
+    holds_server = attack.card.needs_tail
+    opener = run.opener
+    opened = None
+    if holds_server and opener is not None:
+        found = opener  # bound for the type checker
+
+        def opened(sent: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return found(torch.from_numpy(sent)).numpy()
+
+    observation, truth = scenario.play(
+        seed=seed, opened=opened, student=run.student if holds_server else None
+    )
+    refused = attack.refusal(None, observation)
+    if refused is not None:
+        return (), {"refused": refused, "wall_s": time.monotonic() - start}
+    try:
+        with tempfile.TemporaryDirectory(prefix="xnn-attack-") as folder:
+            answer = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
+    except InsufficientDataError as error:
+        return (), {"too_little": str(error), "wall_s": time.monotonic() - start}
+    measured = measure(
+        answer,
+        truth,
+        observation,
+        judges=judges_for(extractor),
+        generator=np.random.default_rng(seed),
+    )
+    return tuple(measured), {"wall_s": time.monotonic() - start, **answer.details}
+
+
+def _suspects(split: FaceSet, extractor: Extractor, store: Path) -> Any:
+    """Return the test subjects with clean features; computed once per split."""
+    test = FaceSet(name=split.name, samples=split.only("test_by_person").samples)
+    party = make_party(test, extractor, store)
+    order = np.arange(len(party))
+    return with_clean_features(party.restricted(order))
+
+
+def _device(
+    run: NoiseRun, extractor: Extractor
+) -> Callable[[UInt8[np.ndarray, "b 112 112 3"]], Float32[np.ndarray, "b m e"]]:
+    @torch.no_grad()
+    def send(crops: UInt8[np.ndarray, "b 112 112 3"]) -> Float32[np.ndarray, "b m e"]:
+        parts = [
+            run.front(extractor.prepare(torch.from_numpy(np.array(crops[i : i + _AT_ONCE]))))
+            for i in range(0, len(crops), _AT_ONCE)
+        ]
+        return torch.cat(parts).numpy()
+
+    return send
+
+
+@torch.no_grad()
+def _student(run: NoiseRun, sent: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+    records = torch.from_numpy(sent)
+    return run.student(records if run.opener is None else run.opener(records)).numpy()
+
+
+@torch.no_grad()
+def _teacher(run: NoiseRun, suspects: Any) -> Float32[np.ndarray, "b k"]:
+    return run.teacher.tail(torch.from_numpy(suspects.tokens)).numpy()
+
+
+def _rows(found: dict[tuple[str, str], list[Found]], extractor: str) -> list[dict[str, Any]]:
+    pooled = {
+        key: {
+            (row["protocol"], row["metric"]): row
+            for row in pooled_rows([measured for measured, _ in ones if measured])
+        }
+        for key, ones in found.items()
+    }
+    rows = []
+    for (preset, party), ones in found.items():
+        facts = {"preset": preset, "party": party, "extractor": extractor}
+        seconds = round(sum(details["wall_s"] for _, details in ones), 1)
+        control = pooled.get((CONTROL, party), {})
+        for key, row in pooled[preset, party].items():
+            beside = control.get(key)
+            extra: dict[str, Any] = {"wall_s": seconds}
+            if party not in (STUDENT, TEACHER):
+                extra |= _judged(row, beside, control.get(("linkage", "rank_1")))
+            rows.append(facts | row | extra)
+    return rows
+
+
+def _judged(
+    row: dict[str, Any], beside: dict[str, Any] | None, headline: dict[str, Any] | None
+) -> dict[str, Any]:
+    working = headline is not None and succeeded("linkage", headline)
+    return {
+        "control": None if beside is None else beside["value"],
+        "control_ok": working,
+        "share_of_control": (
+            round(row["value"] / beside["value"], 4) if beside and beside["value"] else None
+        ),
+    }
+
+
+def _facts(
+    victim: FaceSet,
+    attacker: Party,
+    extractor: Extractor,
+    settings: NoiseBenchSettings,
+    preset: str,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "measurement": "noise",
+        "victim": fingerprint(victim),
+        "public": attacker.fingerprint,
+        "num_public": settings.public,
+        "extractor_digest": extractor.card.digest(),
+        "preset": preset,
+        "seed": seed,
+        "recipe": find_noise_preset(preset, extractor.card.shape).to_dict(),
+        "epochs": list(settings.epochs),
+        "split": asdict(settings.split),
+    }

@@ -11,9 +11,9 @@ from xnn.errors import ConfigError
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
 from xnn.owner.noise.distil import Distillation, Teacher
+from xnn.owner.noise.finished import new_front
 from xnn.owner.noise.game import Game
 from xnn.owner.noise.maps import Maps
-from xnn.owner.noise.stages import new_front
 from xnn.training.loop import new_tail_and_head
 
 
@@ -43,7 +43,7 @@ def test_a_step_moves_generator_then_tail_as_written_out(
     settings = make_settings("paper")
     assert settings.game is not None
     lr = 0.02 * 0.05  # the first epoch of the warm-up
-    front = new_front(dlib, settings)
+    front = new_front(dlib, settings.front)
     game = Game(front, maps, settings.game)
     slow_front, slow_tail = copy.deepcopy(front), copy.deepcopy(game.adversary)
     rows = np.arange(6)
@@ -81,7 +81,7 @@ def test_a_front_without_a_generator_has_no_game(
     game = make_settings("paper").game
     assert game is not None
     with pytest.raises(ConfigError, match="no game"):
-        Game(new_front(dlib, make_settings("plain")), maps, game)
+        Game(new_front(dlib, make_settings("plain").front), maps, game)
 
 
 @pytest.mark.parametrize("weights", [{"generator_weight": 0.7}, {"tail_weight": -0.3}])
@@ -92,7 +92,7 @@ def test_weights_of_the_wrong_sign_are_refused(make_settings, weights: dict[str,
 
 def test_the_margin_cancels_in_the_distillation(maps: Maps, dlib: Extractor, make_settings) -> None:
     settings = make_settings("paper")
-    front = new_front(dlib, settings)
+    front = new_front(dlib, settings.front)
     tail, head = new_tail_and_head(settings.teacher_tail, 4, settings.teacher)
     teacher = Teacher(tail=tail.eval(), head=head)
     stage = Distillation(front, teacher, maps, None, settings.student)

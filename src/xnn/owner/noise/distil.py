@@ -6,13 +6,14 @@ from typing import final
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 
 from xnn.models.margin import MarginHead
 from xnn.models.noise_generator import NoisyFront
 from xnn.models.tail import Tail
 from xnn.owner.noise.maps import Maps
+from xnn.owner.noise.sent import Sent
 from xnn.owner.noise.settings import StudentSettings
 from xnn.owner.noise.steps import Row, Stage, step_seed
 from xnn.training.batches import BatchPlan
@@ -55,13 +56,14 @@ class Distillation(Stage):
         settings: StudentSettings,
     ) -> None:
         config = settings.train
-        self.front, self.maps, self.val_maps, self.settings = front, maps, val_maps, settings
+        self.settings, self.sent = settings, Sent(front, maps)
+        self.val_sent = None if val_maps is None else Sent(front, val_maps)
         num_classes = int(maps.labels.max()) + 1
         tail, head = new_tail_and_head(settings.tail, num_classes, config)
         self.student = TailAndHead(tail, head)
         self.opener = front.opener()
         self.teacher_head = teacher.head
-        self.known = embed_clean(teacher.tail, front, maps)
+        self.known = embed_clean(teacher.tail, self.sent)
         self.modules = {"student": self.student}
         self.optimizers = {"student": new_optimizer(config, self.student)}
         self.plan = BatchPlan(num_records=len(maps), batch_size=config.batch_size, seed=config.seed)
@@ -76,11 +78,11 @@ class Distillation(Stage):
         tail, head = self.student.tail, self.student.head
         if tail.whitening is None and not self.settings.train.imprint_head:
             return
-        records = self._open(send_all(self.front, self.maps, seed=self.settings.train.seed))
+        records = self._open(self._all(self.sent))
         if tail.whitening is not None:
-            tail.fit_input_norm([(records.numpy(), self.maps.labels)])
+            tail.fit_input_norm([(records.numpy(), self.sent.labels)])
         if self.settings.train.imprint_head:
-            head.imprint(embed_sent(tail, records), torch.from_numpy(self.maps.labels))
+            head.imprint(embed_sent(tail, records), torch.from_numpy(self.sent.labels))
 
     def step(self, step: int, indices: np.ndarray) -> dict[str, Tensor]:
         """Make one step of the student and its head."""
@@ -88,9 +90,9 @@ class Distillation(Stage):
         set_lr(
             optimizer, lr_at(self.settings.train, step, steps_per_epoch=self.plan.steps_per_epoch)
         )
-        x, labels = self.maps.read(indices), torch.from_numpy(self.maps.labels[indices])
+        labels = torch.from_numpy(self.sent.labels[indices])
         with torch.no_grad():
-            z = self._open(self.front.add_noise(x, self.front.clean(x)))
+            z = self._open(self.sent.read(indices))
             wanted = self.teacher_head(self.known[torch.from_numpy(indices)], labels)
         self.student.train()
         logits = self.student.head(self.student.tail(z), labels)
@@ -108,15 +110,18 @@ class Distillation(Stage):
 
     def end_epoch(self, epoch: int) -> Row:
         """Search the validation subjects."""
-        if self.val_maps is None:
+        if self.val_sent is None:
             return {}
-        records = self._open(send_all(self.front, self.val_maps, seed=self.settings.train.seed))
+        records = self._open(self._all(self.val_sent))
         embeddings = embed_sent(self.student.tail, records).numpy()
-        return {"val_rank_1": mean_rank_1(embeddings, self.val_maps.labels)}
+        return {"val_rank_1": mean_rank_1(embeddings, self.val_sent.labels)}
 
     def score(self, row: Row) -> float | None:
         """Keep the epoch that recognises the validation subjects best."""
         return row.get("val_rank_1")
+
+    def _all(self, sent: Sent) -> Tensor:
+        return sent.read_all(seed=step_seed(self.settings.train.seed, _EVAL_SEED))
 
     @torch.no_grad()
     def _open(self, records: Tensor) -> Tensor:
@@ -128,11 +133,10 @@ class Distillation(Stage):
         return float(self.teacher_head.scale**2 * cosines.square().mean())
 
 
-@torch.no_grad()
-def embed_clean(tail: Tail, front: NoisyFront, maps: Maps) -> Float[Tensor, "records e"]:
+def embed_clean(tail: Tail, sent: Sent) -> Float[Tensor, "records e"]:
     """Return the teacher's embedding of every record."""
-    tail.eval()
-    return torch.cat([tail(front.clean(x)) for x in maps.walk()])
+    rows = np.array_split(np.arange(len(sent)), len(sent) // 256 + 1)
+    return torch.cat([embed_sent(tail, sent.clean.read(part)) for part in rows])
 
 
 @torch.no_grad()
@@ -144,14 +148,6 @@ def fit_code(front: NoisyFront, teacher: Teacher, maps: Maps, *, seed: int) -> N
     parts = [front.clean(maps.read(rows)) for rows in np.array_split(drawn, len(drawn) // 64 + 1)]
     tokens = torch.cat(parts)
     front.code.fit(tokens, F.normalize(embed_sent(teacher.tail, tokens)))
-
-
-@torch.no_grad()
-def send_all(front: NoisyFront, maps: Maps, *, seed: int) -> Float32[Tensor, "records m e"]:
-    """Return z of every record; fresh noise, where there is any, is drawn from the seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(step_seed(seed, _EVAL_SEED))
-        return torch.cat([front.add_noise(x, front.clean(x)) for x in maps.walk()])
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def load_noise_run(out: Path, extractor: Extractor) -> NoiseRun:
     _same_extractor("student", student_facts, extractor)
     _, facts = load_part(out, "front")
     settings = read_json(out / CONFIG_NAME)["settings"]
-    front = front_of(extractor, facts["front"])
+    front = new_front(extractor, FrontSettings(**facts["front"]))
     load_front(out, front)
     student = empty_tail(student_facts["tail"])
     student.load_state_dict(under_prefix("tail", tensors))
@@ -62,11 +62,18 @@ def load_noise_run(out: Path, extractor: Extractor) -> NoiseRun:
     )
 
 
-def front_of(extractor: Extractor, settings: dict[str, Any]) -> NoisyFront:
-    """Return an untrained front of stored settings."""
-    chosen = FrontSettings(**settings)
-    parts = extractor.divide(chosen.shared_blocks)
-    return NoisyFront(parts.lower, parts.upper, extractor.card.shape, chosen).eval()
+def new_front(extractor: Extractor, settings: FrontSettings) -> NoisyFront:
+    """Return an untrained front: G, where there is one, equals E.
+
+    Where nothing is copied, the cut is as high as it can be: maps above it are then the smallest.
+
+    Raises:
+        ConfigError: The extractor cannot be cut there.
+    """
+    highest = extractor.card.split_depth - 1
+    cut = settings.shared_blocks if settings.noise == "generator" else highest
+    parts = extractor.divide(cut)
+    return NoisyFront(parts.lower, parts.upper, extractor.card.shape, settings)
 
 
 def empty_tail(settings: dict[str, Any]) -> Tail:

@@ -9,6 +9,7 @@ from torch import Tensor
 from xnn.errors import ConfigError
 from xnn.models.noise_generator import NoisyFront
 from xnn.owner.noise.maps import Maps
+from xnn.owner.noise.sent import CleanFeatures
 from xnn.owner.noise.settings import GameSettings
 from xnn.owner.noise.steps import Stage
 from xnn.training.batches import BatchPlan
@@ -34,6 +35,7 @@ class Game(Stage):
     def __init__(self, front: NoisyFront, maps: Maps, settings: GameSettings) -> None:
         config = settings.train
         self.front, self.maps, self.settings = front, maps, settings
+        self.clean = CleanFeatures(front, maps)
         num_classes = int(maps.labels.max()) + 1
         tail, head = new_tail_and_head(settings.tail, num_classes, config)
         self.adversary = TailAndHead(tail, head)
@@ -56,7 +58,7 @@ class Game(Stage):
         for optimizer in self.optimizers.values():
             set_lr(optimizer, lr)
         x, labels = self.maps.read(indices), torch.from_numpy(self.maps.labels[indices])
-        clean = self.front.clean(x)
+        clean = self.clean.read(indices)
         generator_loss = self._move_generator(x, clean, labels)
         with torch.no_grad():
             z = self.front.add_noise(x, clean)

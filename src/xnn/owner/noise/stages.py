@@ -17,10 +17,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
-
-import numpy as np
-from jaxtyping import Float32, Int64
+from typing import Any
 
 from xnn.errors import ConfigError, OutputExistsError, ResumeError
 from xnn.extractors.interface import Extractor
@@ -35,11 +32,13 @@ from xnn.owner.noise.finished import (
     load_front,
     load_noise_run,
     load_teacher,
+    new_front,
     trained_tensors,
 )
 from xnn.owner.noise.game import Game
-from xnn.owner.noise.maps import CACHE_BYTES, Maps, OnRecords
+from xnn.owner.noise.maps import Maps, OnRecords
 from xnn.owner.noise.parts_file import has_part, load_part, save_part
+from xnn.owner.noise.sent import CleanSource
 from xnn.owner.noise.settings import NoiseSettings, asked
 from xnn.owner.noise.steps import OnStage, Row, StageEvent, StageResult, Steps
 from xnn.schemes import KeyStream
@@ -47,32 +46,9 @@ from xnn.training.checkpoint import with_prefix
 from xnn.training.loop import fit, new_tail_and_head
 from xnn.training.run import TrainEvent
 from xnn.training.state import EpochRecord
-from xnn.types import TokenShape
 
 FEWEST_SUBJECTS = 4
 """With fewer people to tell apart the game has nothing to hide."""
-
-
-@final
-class CleanSource:
-    """What the teacher is trained on: LN_0(E(x)), as a `RecordSource`."""
-
-    def __init__(self, front: NoisyFront, maps: Maps, shape: TokenShape) -> None:
-        self.shape, self._front, self._maps = shape, front, maps
-        self.labels: Int64[np.ndarray, " records"] = maps.labels
-        self.num_classes = int(maps.labels.max()) + 1
-        self._kept: Float32[np.ndarray, "records n d"] | None = None
-        if len(maps) * shape.n * shape.d * 4 <= CACHE_BYTES:
-            self._kept = np.concatenate([front.clean(x).numpy() for x in maps.walk()])
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def read(self, indices: Int64[np.ndarray, " b"]) -> Float32[np.ndarray, "b n d"]:
-        """Return the records of these positions."""
-        if self._kept is not None:
-            return self._kept[indices]
-        return self._front.clean(self._maps.read(indices)).numpy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +63,6 @@ class _Context:
     checkpoint_minutes: float = 10.0
 
     @property
-    def shape(self) -> TokenShape:
-        return self.extractor.card.shape
-
-    @property
     def data(self) -> dict[str, Any]:
         """What every stage must share when it goes on."""
         return {
@@ -99,16 +71,6 @@ class _Context:
             "num_classes": int(self.maps.labels.max()) + 1,
             "front": json.dumps(self.settings.front.to_dict(), sort_keys=True),
         }
-
-
-def new_front(extractor: Extractor, settings: NoiseSettings) -> NoisyFront:
-    """Return the front as training finds it: G equals E.
-
-    Raises:
-        ConfigError: The extractor cannot be cut there.
-    """
-    parts = extractor.divide(settings.front.shared_blocks)
-    return NoisyFront(parts.lower, parts.upper, extractor.card.shape, settings.front)
 
 
 def train_noise(
@@ -172,7 +134,7 @@ def _prepare(
     on_records: OnRecords | None,
 ) -> _Context:
     """Read the crops and compute what the lower blocks make of them."""
-    front = new_front(extractor, settings)
+    front = new_front(extractor, settings.front)
     train, val = faces.only("train").samples, faces.only("val").samples
     return _Context(
         extractor=extractor,
@@ -185,10 +147,10 @@ def _prepare(
 
 
 def _train_teacher(context: _Context) -> None:
-    settings, shape = context.settings, context.shape
-    source = CleanSource(context.front, context.maps, shape)
+    settings = context.settings
+    source = CleanSource(context.front, context.maps)
     val_maps = context.val_maps
-    val_source = None if val_maps is None else CleanSource(context.front, val_maps, shape)
+    val_source = None if val_maps is None else CleanSource(context.front, val_maps)
     config = dataclasses.replace(
         settings.teacher, checkpoint_minutes=context.checkpoint_minutes, seed=settings.seed
     )

@@ -64,3 +64,40 @@ def test_the_guarantee_is_of_the_noise_that_is_added() -> None:
     obfuscator = find_scheme("pooled-noise-4").fit(features()).bind(SHAPE, KeyStream(SEED))
     rms = obfuscator.without_noise(loud).square().mean(dim=(1, 2)).sqrt()
     assert float(rms.max()) <= LOUDEST * 1.0001
+
+
+def test_layers_and_share_are_the_formula() -> None:
+    x = features()
+    scheme = Pooled(name="p", strength=0.0, layers=2, share=0.5).fit(x)
+    records = scheme.bind(SHAPE, KeyStream(SEED)).obfuscate(torch.from_numpy(x[:6]).double())
+    assert records.shape == (6, 1, 4)
+    measured = scheme.measure(x)
+    stream = KeyStream(SEED)
+    layers = [draw_matrix(stream, 8, "gaussian") for _ in range(2)]
+    kept = draw_matrix(stream, 8, "haar")[:, :4] * np.sqrt(2)
+    for record, one in zip(records.numpy()[:, 0], x[:6].astype(np.float64), strict=True):
+        h = (one.mean(axis=0) - measured["mean"]) @ measured["whitening"]
+        for v in layers:
+            h = (np.maximum(h @ v, 0) - np.sqrt(1 / (2 * np.pi))) / np.sqrt(0.5 - 1 / (2 * np.pi))
+        z = h @ kept
+        assert np.allclose(record, z * min(1.0, LOUDEST / np.sqrt(np.mean(z**2))), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["standard-order-noise-2", "centred-order-noise-2"])
+def test_standard_order_is_the_formula(name: str) -> None:
+    x = features()
+    scheme = find_scheme(name).fit(x)
+    some = torch.from_numpy(x[:6]).double()
+    obfuscator = scheme.bind(SHAPE, KeyStream(SEED))
+    records, quiet = obfuscator.obfuscate(some).numpy(), obfuscator.without_noise(some).numpy()
+    mean, deviation = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    if name.startswith("centred"):
+        deviation = np.full_like(deviation, np.sqrt(np.mean(deviation**2)))
+    stream = KeyStream(SEED)
+    rotation = draw_matrix(stream, 8, "haar")
+    draws = RecordChance(stream).of(some)
+    orders, noise = draws.orders(5).numpy(), draws.normals(40).numpy().reshape(6, 5, 8)
+    for i, one in enumerate(x[:6].astype(np.float64)):
+        expected = ((one - mean) / deviation)[orders[i]] @ rotation
+        assert np.allclose(quiet[i], expected, atol=1e-4)
+        assert np.allclose(records[i], expected + 2 * noise[i], atol=1e-4)

@@ -14,6 +14,7 @@ from xnn.schemes.plain import Plain
 from xnn.schemes.pooled import Pooled
 from xnn.schemes.random_projection import RandomProjection
 from xnn.schemes.seeded import Seeded
+from xnn.schemes.standard_order import StandardOrder
 
 __all__ = [
     "SCHEMES",
@@ -35,9 +36,17 @@ _ALL: tuple[Scheme, ...] = (
     Seeded(),
     FreshOrder(),
     # The ladder
-    Pooled(name="pooled", strength=0.0, whiten=0.25),
-    Pooled(name="pooled-noise-2", strength=2.0, whiten=0.25),
-    Pooled(name="pooled-noise-4", strength=4.0, whiten=0.25),
+    StandardOrder(name="standard-order-noise-2", strength=2.0, by_channel=True),
+    StandardOrder(name="centred-order-noise-2", strength=2.0, by_channel=False),
+    Pooled(name="pooled", strength=0.0),
+    Pooled(name="pooled-layers-1", strength=0.0, layers=1),
+    Pooled(name="pooled-layers-3", strength=0.0, layers=3),
+    Pooled(name="pooled-noise-2", strength=2.0),
+    Pooled(name="pooled-layers-1-noise-2", strength=2.0, layers=1),
+    Pooled(name="pooled-half-noise-2", strength=2.0, share=0.5),
+    Pooled(name="pooled-noise-4", strength=4.0),
+    Pooled(name="pooled-noise-6", strength=6.0),
+    Pooled(name="pooled-noise-16", strength=16.0),
     # Rivals, for the board
     NoiseOnly(name="gaussian-noise-1", noise="gaussian", strength=1.0),
     NoiseOnly(name="gaussian-noise-3", noise="gaussian", strength=3.0),

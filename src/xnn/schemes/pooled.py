@@ -1,8 +1,12 @@
 """The mean token, whitened in part, turned by a secret rotation, in noise: the ladder's main rung.
 
     z = W (mean of the tokens - m)         m, W measured on the owner's features
-    z' = z min(1, c / rms(z))              so that no record is louder than c
-    o = z' R + s g                         R secret and uniform over rotations, g standard noise
+    o = f(z) R + s g                       R secret and uniform over rotations, g standard noise
+
+f is the identity, or `layers` times h -> relu(h V) with secret Gaussian V, centred and scaled by
+fixed numbers so that its usual RMS stays near 1. R may keep fewer columns than rows (`share`).
+
+Before the noise, a record whose RMS is above c is scaled down to it, so that a bound can be stated.
 
 What each part is for. The mean leaves nothing that is told apart by its position, so that there
 are no moments of positions to match, and no order to find. W = k (C + 1e-3 tr(C)/d)^(-a), of the
@@ -15,6 +19,8 @@ estimated from a whole upload, so that s decides how many records or known pairs
 W and m stay with the owner. Means and noise do not come back: there is no inverse.
 """
 
+import math
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -33,6 +39,9 @@ from xnn.types import TokenShape
 LOUDEST = 1.25
 """Largest RMS of a whitened mean token, c: its usual RMS is 1. Louder ones are scaled down."""
 
+_RELU_MEAN = 1 / math.sqrt(2 * math.pi)
+_RELU_DEVIATION = math.sqrt(0.5 - 1 / (2 * math.pi))
+"""Of relu(x), x standard normal."""
 _SHRINKAGE = 1e-3
 _FEWEST = 2
 
@@ -44,7 +53,9 @@ class PooledObfuscator(Obfuscator):
     Args:
         shape: Tokens and width of the features.
         mean: m.
-        matrix: W R.
+        whitening: W.
+        layers: Each V, in order.
+        rotation: The columns of R that are kept, scaled to keep the RMS.
         chance: Source of the noise.
         strength: s.
     """
@@ -54,19 +65,25 @@ class PooledObfuscator(Obfuscator):
         shape: TokenShape,
         *,
         mean: Float32[np.ndarray, " d"],
-        matrix: Float64[np.ndarray, "d d"],
+        whitening: Float32[np.ndarray, "d d"],
+        layers: Sequence[Float64[np.ndarray, "d d"]],
+        rotation: Float64[np.ndarray, "d e"],
         chance: RecordChance,
         strength: float,
     ) -> None:
-        super().__init__(shape, TokenShape(1, shape.d))
+        super().__init__(shape, TokenShape(1, rotation.shape[1]))
         self._mean = torch.from_numpy(mean)
-        self._matrix = torch.from_numpy(matrix)
+        whole = whitening.astype(np.float64)
+        maps = [*layers, rotation]
+        self._maps = [torch.from_numpy(m) for m in (whole @ maps[0], *maps[1:])]
         self._chance = chance
         self._strength = strength
 
     def _quiet_records(self, samples: Tensor) -> Tensor:
-        pooled = samples.mean(dim=1) - self._mean.to(samples.dtype)
-        return bounded(pooled @ self._matrix.to(samples.dtype))[:, None]
+        hidden = samples.mean(dim=1) - self._mean.to(samples.dtype)
+        for matrix in self._maps[:-1]:
+            hidden = (torch.relu(hidden @ matrix.to(samples.dtype)) - _RELU_MEAN) / _RELU_DEVIATION
+        return bounded(hidden @ self._maps[-1].to(samples.dtype))[:, None]
 
     def _records(self, samples: Tensor) -> Tensor:
         records = self._quiet_records(samples)
@@ -129,21 +146,35 @@ class Pooled(Scheme):
         name: Registered name.
         strength: s, in RMS of the whitened mean token.
         whiten: a.
+        layers: Secret nonlinear layers.
+        share: Of the width that is kept, in (0, 1].
         statistics: As `measure_pooled` returns them; None before fitting.
     """
 
     def __init__(
-        self, *, name: str, strength: float, whiten: float, statistics: Statistics | None = None
+        self,
+        *,
+        name: str,
+        strength: float,
+        whiten: float = 0.25,
+        layers: int = 0,
+        share: float = 1.0,
+        statistics: Statistics | None = None,
     ) -> None:
         self._name = name
         self._strength = strength
         self._whiten = whiten
+        self._layers = layers
+        self._share = share
         self._statistics = statistics
         noise = f", in Gaussian noise of {strength:g} times its size" if strength else ""
+        deep = f", through {layers} secret layer{'s' * (layers > 1)}" if layers else ""
+        kept = f" to {share:g} of its width" if share < 1 else ""
         self.card = SchemeCard(
             name=name,
             version=1,
-            summary=f"the mean token, whitened and turned by a secret rotation{noise}",
+            summary=f"the mean token, whitened in part{deep} and turned by a secret rotation"
+            f"{kept}{noise}",
             resists="unpaired statistics: there are no positions, and first and second moments say "
             "nothing of the key" + ("; known images, up to a number" if strength else ""),
             falls_to="known images, and a comparison of classes with suspects as a whole"
@@ -157,8 +188,8 @@ class Pooled(Scheme):
         )
 
     def record_shape(self, shape: TokenShape) -> TokenShape:
-        """Return one token of the same width."""
-        return TokenShape(1, shape.d)
+        """Return one token."""
+        return TokenShape(1, max(1, round(self._share * shape.d)))
 
     def measure(self, features: Float32[np.ndarray, "b n d"]) -> Statistics:
         """Return mean and whitening of the mean tokens."""
@@ -169,27 +200,36 @@ class Pooled(Scheme):
         d = len(statistics.get("mean", ()))
         check_statistics(statistics, mean=(d,), whitening=(d, d))
         return Pooled(
-            name=self._name, strength=self._strength, whiten=self._whiten, statistics=statistics
+            name=self._name,
+            strength=self._strength,
+            whiten=self._whiten,
+            layers=self._layers,
+            share=self._share,
+            statistics=statistics,
         )
 
     def guarantee(self, shape: TokenShape) -> Guarantee | None:
         """Return the bound that the noise gives; it counts the key as known."""
         if self._strength == 0:
             return None
-        return channel_guarantee(shape.d, self._strength / LOUDEST)
+        return channel_guarantee(self.record_shape(shape).d, self._strength / LOUDEST)
 
     def bind(self, shape: TokenShape, stream: KeyStream) -> PooledObfuscator:
-        """Draw the rotation, then what seeds the noise."""
+        """Draw the layers, then the rotation, then what seeds the noise."""
         if self._statistics is None:
             raise ConfigError(
                 f"scheme {self._name!r} is measured on the owner's features first; call its fit"
             )
-        check_statistics(self._statistics, mean=(shape.d,), whitening=(shape.d, shape.d))
-        rotation = draw_matrix(stream, shape.d, "haar")
+        d, e = shape.d, self.record_shape(shape).d
+        check_statistics(self._statistics, mean=(d,), whitening=(d, d))
+        layers = [draw_matrix(stream, d, "gaussian") for _ in range(self._layers)]
+        rotation = draw_matrix(stream, d, "haar")[:, :e] * np.sqrt(d / e)
         return PooledObfuscator(
             shape,
             mean=self._statistics["mean"],
-            matrix=self._statistics["whitening"].astype(np.float64) @ rotation,
+            whitening=self._statistics["whitening"],
+            layers=layers,
+            rotation=rotation,
             chance=RecordChance(stream),
             strength=self._strength,
         )

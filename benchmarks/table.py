@@ -12,6 +12,7 @@ from typing import Any
 
 from xnn.report.board_markdown import board_markdown, costs_table, trials_table
 from xnn.report.board_summary import summarise
+from xnn.report.noise_summary import noise_markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -105,6 +106,20 @@ def exposure() -> str:
     return "\n".join(lines) + "\n"
 
 
+def noise() -> str:
+    """Return what the fronts of the inference phase cost and leak."""
+    parts = []
+    for name in ("noise-celeba-lfw", "noise-lfw-celeba"):
+        content = load(name)
+        if content is not None:
+            caption = (
+                f"Victims {content['victim']}, the attacker's own faces {content['public']}, "
+                f"{content['seeds']} seeds, each with its own split, training and keys:\n"
+            )
+            parts += [caption, noise_markdown(content)]
+    return "\n".join(parts)
+
+
 def utility_table() -> str:
     """Return recognition by person, a line per extractor and scheme."""
     lines = [
@@ -156,8 +171,8 @@ def load(name: str) -> dict[str, Any] | None:
 
 
 DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"results": readme},
-    "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure},
+    "README.md": {"results": readme, "noise": noise},
+    "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure, "noise": noise},
     "docs/schemes.md": {"boards": boards},
 }
 

@@ -53,10 +53,7 @@ def test_a_small_chain_is_the_best_of_all() -> None:
     for _ in range(5):
         likeness = rng.random((6, 6))
         likeness = likeness + likeness.T
-        best = max(
-            sum(likeness[a, b] for a, b in pairwise(one))
-            for one in permutations(range(6))
-        )
+        best = max(sum(likeness[a, b] for a, b in pairwise(one)) for one in permutations(range(6)))
         chain = restore_chain(likeness)
         assert sorted(chain) == list(range(6))
         assert likeness[chain[:-1], chain[1:]].sum() > 0.95 * best

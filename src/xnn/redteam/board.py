@@ -15,7 +15,7 @@ import torch
 
 from xnn.attacks.suite import find_attack
 from xnn.bench.cells import CellStore
-from xnn.errors import ConfigError
+from xnn.errors import ConfigError, XnnError
 from xnn.metrics.evaluation import Measured
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
@@ -102,6 +102,7 @@ def run_board(
 
     Raises:
         CorruptError: A kept cell is damaged.
+        XnnError: Some cells failed; all others were finished first and are kept.
     """
     report = on_cell or (lambda text: None)
     specs = specs_of(base, settings)
@@ -121,10 +122,10 @@ def run_board(
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_one_thread) as pool:
         for cost, found in _run(pool, run_utility_cell, costs, cells):
             board.utility.setdefault(cost.scheme, []).append(found)
-            report(f"utility of {cost.scheme}, seed {cost.seed}")
+            report(cost.name)
         for spec, found in _run(pool, run_cell, specs, cells):
             board.attacks.setdefault((spec.scheme, spec.trial), []).append(found)
-            report(f"{spec.trial.name} on {spec.scheme}, seed {spec.seed}")
+            report(spec.name)
     return board
 
 
@@ -142,14 +143,23 @@ def _run(
             yield spec, found
         else:
             waiting[pool.submit(function, spec)] = spec
+    failed: list[str] = []
     try:
         for future in as_completed(waiting):
-            spec, found = waiting[future], future.result()
-            cells.save(spec.facts(), *found)
-            yield spec, found
+            spec, error = waiting[future], future.exception()
+            if error is not None:
+                failed.append(f"{spec.name}: {type(error).__name__}: {error}")
+                continue
+            cells.save(spec.facts(), *future.result())
+            yield spec, future.result()
     except BaseException:
         _cancel(waiting)
         raise
+    if failed:
+        raise XnnError(
+            f"{len(failed)} of {len(specs)} cells failed, all others are kept; first: {failed[0]}; "
+            "mend it and run the same command again"
+        )
 
 
 def _cancel(futures: Iterable[Future[Found]]) -> None:

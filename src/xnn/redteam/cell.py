@@ -46,6 +46,11 @@ class CellSpec:
     seed: int
     sizes: Sizes
 
+    @property
+    def name(self) -> str:
+        """What the cell is, for people."""
+        return f"{self.trial.name} on {self.scheme}, seed {self.seed}"
+
     def facts(self) -> dict[str, Any]:
         """Return what names the cell on disk."""
         return {

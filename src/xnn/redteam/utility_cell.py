@@ -27,6 +27,11 @@ class UtilitySpec:
     seed: int
     epochs: int = 10
 
+    @property
+    def name(self) -> str:
+        """What the cell is, for people."""
+        return f"utility of {self.scheme}, seed {self.seed}"
+
     def facts(self) -> dict[str, Any]:
         """Return what names the cell on disk."""
         return {

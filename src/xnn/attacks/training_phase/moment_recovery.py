@@ -68,4 +68,6 @@ def refused_statistics(scheme: SchemeCard | None, observation: Observation) -> s
         return "it compares records with features of its own images through the public extractor"
     if scheme.reads != "features" or observation.records.shape[2] != observation.shape.d:
         return "records are not a map of the extractor's tokens, channel by channel"
+    if observation.records.shape[1] != observation.shape.n:
+        return "records have another number of tokens than features"
     return None

@@ -17,7 +17,7 @@ mkdir -p "$RESULTS"
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor dlib --schemes plain,paper --seeds 3 \
   --out "$RESULTS/utility-celeba-dlib.json"
 "$BIN/python" benchmarks/record_types.py --faces "$FACES/celeba" --out "$RESULTS/record-types.json"
-"$BIN/xnn" attack run --victim "$FACES/celeba" --public "$FACES/lfw" --extractor dlib --schemes paper \
-  --seeds 3 --public-min-images 5 --out "$RESULTS/leak-celeba-lfw-dlib.json"
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor vit-s14 --schemes plain,paper --seeds 3 \
   --epochs 6 --out "$RESULTS/utility-celeba-vit-s14.json"
+sh benchmarks/boards.sh "$BIN"
+"$BIN/python" benchmarks/table.py

@@ -12,6 +12,8 @@ _RANK = 1e-6
 """Directions below this share of the largest variance are left out: they hold rounding, and a
 floor in their place would mean something else under every key."""
 
+_BATCH_TOKENS = 1 << 14
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,14 +30,18 @@ class UploadWhitening:
         Raises:
             InsufficientDataError: Tokens without variance.
         """
-        tokens = records.reshape(-1, records.shape[2])
-        mean = tokens.mean(axis=0, dtype=np.float64)
-        width = records.shape[2]
-        products: Float64[np.ndarray, "e e"] = np.zeros((width, width))
-        for start in range(0, len(tokens), 1 << 14):
-            centred = tokens[start : start + (1 << 14)] - mean
-            products += centred.T @ centred
-        variances, directions = np.linalg.eigh(products / len(tokens))
+        return cls.of_moments(*token_moments(records))
+
+    @classmethod
+    def of_moments(
+        cls, mean: Float64[np.ndarray, " e"], covariance: Float64[np.ndarray, "e e"]
+    ) -> "UploadWhitening":
+        """Whiten by moments, such as a mixture of those of two sets.
+
+        Raises:
+            InsufficientDataError: No variance.
+        """
+        variances, directions = np.linalg.eigh(covariance)
         if not variances[-1] > 0:
             raise InsufficientDataError("the records do not differ from each other; hold more")
         kept = variances > _RANK * variances[-1]
@@ -48,3 +54,16 @@ class UploadWhitening:
     def __call__(self, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b m e"]:
         """Return whitened records, token by token."""
         return (records - self.mean) @ self.root
+
+
+def token_moments(
+    records: Float32[np.ndarray, "r m e"],
+) -> tuple[Float64[np.ndarray, " e"], Float64[np.ndarray, "e e"]]:
+    """Return mean and covariance of all tokens of some records, at least one."""
+    tokens = records.reshape(-1, records.shape[2])
+    mean = tokens.mean(axis=0, dtype=np.float64)
+    products: Float64[np.ndarray, "e e"] = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(tokens), _BATCH_TOKENS):
+        centred = tokens[start : start + _BATCH_TOKENS] - mean
+        products += centred.T @ centred
+    return mean, products / len(tokens)

@@ -8,6 +8,8 @@ from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
+from xnn.attacks.training_phase.fingerprint import Fingerprint
+from xnn.attacks.training_phase.gram_features import GramFeatures
 from xnn.attacks.training_phase.inversion import Inversion
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
@@ -24,6 +26,8 @@ ATTACKS: dict[str, Attack] = {
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
+    "fingerprint": Fingerprint(),
+    "gram-features": GramFeatures(),
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
     "learned-inversion": LearnedInversion(),

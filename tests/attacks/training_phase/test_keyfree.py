@@ -83,6 +83,9 @@ def test_photographs_are_found_across_keys(
     scene = linked(scheme)
     answer = ATTACKS[name].run(scene.observation, seed=0, work_dir=tmp_path)
     assert scene.same_photograph(answer) > 0.8  # chance is 1 / 75
+    if (name, scheme) == ("gram-features", "paper-fresh-order"):
+        assert answer.membership is None  # fingerprints are better at that
+        return
     assert scene.auc(answer) > 0.7  # six tokens of ten traits say little; faces give 0.95 and more
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Float32, Float64
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.observation import Observation, OwnFaces
-from xnn.attacks.statistics.own_keys import OwnKeys
+from xnn.attacks.own_keys import OwnKeys
 from xnn.attacks.statistics.token_grams import column_weights, invariants, standardised
 from xnn.attacks.statistics.upload_whitening import UploadWhitening, token_moments
 from xnn.errors import InsufficientDataError
@@ -164,7 +164,8 @@ def _of_photographs(
     They go through the recipe under a key of the attacker's, which changes nothing under a linear
     scheme and everything that can be simulated under another.
     """
-    keys = OwnKeys(observation.scheme, observation.shape, seed)
+    own = observation.public if len(observation.public) else observation.gallery
+    keys = OwnKeys(observation.scheme, own, observation.shape, seed=seed)
     own_key = keys.draw()
     records = np.concatenate([keys.records(own_key, faces) for faces in photographs])
     drawn = np.random.default_rng(seed).permutation(len(observation.public))[:_MAX_PUBLIC]

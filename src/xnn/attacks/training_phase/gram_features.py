@@ -12,7 +12,8 @@ attacker's own holds under the owner's. Which products:
 
 The attacker makes an upload of its own faces, brings the owner's to its mean and spread, column by
 column, and compares by cosine (no training), or by a map to a public recogniser learned on its own
-records; people held out say which links better. The same features link uploads and find members.
+records; people held out say which links better. The same features link uploads, and find members
+where the order is one.
 
 Source: this project (redteam.md, A6 and A4; products with mean tokens are not in it).
 """
@@ -28,9 +29,9 @@ from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.linker import Linker
 from xnn.attacks.observation import Observation, OwnFaces
+from xnn.attacks.own_keys import OwnKeys
 from xnn.attacks.statistics.graph_matching import match_positions, pose
 from xnn.attacks.statistics.moments import PositionMoments, measure
-from xnn.attacks.statistics.own_keys import OwnKeys
 from xnn.attacks.statistics.token_grams import (
     anchored_products,
     column_weights,
@@ -104,7 +105,7 @@ class GramFeatures(Attack):
         if observation.other_upload is not None:
             upload_scores = _alike(linker, probes, reading.of(observation.other_upload))
         membership = None
-        if observation.candidates is not None:
+        if observation.candidates is not None and reading.anchored:  # else `fingerprint` does better
             candidates = reading.of_photographs(observation.candidates).tokens
             membership = _alike(linker, candidates, reading.of(observation.records)).max(axis=1)
         return Answer(
@@ -144,7 +145,7 @@ class _Reading:
             )
         self._settings = settings
         self._seed = seed
-        self._keys = OwnKeys(observation.scheme, observation.shape, seed)
+        self._keys = OwnKeys(observation.scheme, public, observation.shape, seed=seed)
         self._own_key = self._keys.draw()
         self.anchored = settings.anchored
         if self.anchored is None:

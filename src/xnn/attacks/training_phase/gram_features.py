@@ -105,7 +105,8 @@ class GramFeatures(Attack):
         if observation.other_upload is not None:
             upload_scores = _alike(linker, probes, reading.of(observation.other_upload))
         membership = None
-        if observation.candidates is not None and reading.anchored:  # else `fingerprint` does better
+        # In an order of their own, records are found better by their fingerprints.
+        if observation.candidates is not None and reading.anchored:
             candidates = reading.of_photographs(observation.candidates).tokens
             membership = _alike(linker, candidates, reading.of(observation.records)).max(axis=1)
         return Answer(

@@ -85,6 +85,16 @@ def test_a_weak_key_is_found(play: Play, tmp_path: Path, source: str, seed: int)
     assert scene.rank_1(answer.scores) > 0.5  # chance is 1 / 30
 
 
+def test_the_scheme_that_is_its_control_falls(play: Play, tmp_path: Path) -> None:
+    card = WeakKeySearch.card
+    scene = play(card.control, seed=5, people=30)
+    answer = WeakKeySearch(WeakKeySettings(small_seeds=1 << 12)).run(
+        scene.observation, seed=0, work_dir=tmp_path
+    )
+    assert answer.details["source"] == "numpy-legacy"
+    assert scene.error(answer.features) < 1e-2
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_key_of_the_owner_is_not(play: Play, tmp_path: Path, seed: int) -> None:
     from xnn.schemes import KeyStream, find_scheme

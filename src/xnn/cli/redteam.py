@@ -22,6 +22,7 @@ from xnn.redteam.trials import PAIRS, plan
 from xnn.redteam.verdicts import attack_rows, utility_rows
 from xnn.report.board_markdown import board_markdown
 from xnn.report.board_page import write_board_page
+from xnn.schemes import SCHEMES
 
 attack = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Measure what a scheme leaks."
@@ -35,7 +36,7 @@ Public = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="JSON file; finished cells go beside it.")]
 ExtractorName = Annotated[str, typer.Option(help="As `xnn extractor list` names it.")]
-Schemes = Annotated[str, typer.Option(help="Names, separated by commas.")]
+Schemes = Annotated[str, typer.Option(help="Names separated by commas, or all.")]
 Seeds = Annotated[
     int, typer.Option(help="Each casts its own people and draws its own keys.", min=1)
 ]
@@ -84,7 +85,7 @@ def board(
         split_depth=split_depth,
         max_subjects=max_subjects,
         settings=BoardSettings(
-            schemes=names_in(schemes),
+            schemes=_schemes(schemes),
             trials=plan(names_in(attacks), base=_knowledge(public_faces), pairs=_numbers(pairs)),
             seeds=seeds,
             sizes=Sizes(records=records, probes=probes, public=public_photos),
@@ -125,7 +126,7 @@ def run(
         split_depth=split_depth,
         max_subjects=max_subjects,
         settings=BoardSettings(
-            schemes=names_in(schemes),
+            schemes=_schemes(schemes),
             trials=plan([name], base=_knowledge(public_faces), pairs=_numbers(pairs)),
             seeds=seeds,
             sizes=Sizes(records=records, probes=probes, public=public_photos),
@@ -200,6 +201,14 @@ def _knowledge(public_faces: str) -> Knowledge:
             f"public_faces={public_faces!r}; use one of {', '.join(get_args(PublicFaces))}"
         )
     return Knowledge(public_faces=cast(PublicFaces, public_faces))
+
+
+def _schemes(text: str) -> tuple[str, ...]:
+    """Return the names; "all" leaves out what exists only as the control of one attack."""
+    if text == "all":
+        controls = {attack.card.control for attack in ATTACKS.values()} - {"plain"}
+        return tuple(name for name in SCHEMES if name not in controls)
+    return names_in(text)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

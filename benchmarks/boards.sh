@@ -1,0 +1,30 @@
+#!/bin/sh
+# The boards of the documents. Hours on two cores; stopped and run again, each goes on where it was.
+set -eu
+BIN=${1:-.venv/bin}
+FACES=${FACES:-../shared/data}
+RESULTS=benchmarks/results
+WORK=${WORK:-bench-out}
+if [ ! -d "$FACES/celeba" ] || [ ! -d "$FACES/lfw" ]; then
+  echo "SKIPPED: no celeba/ and lfw/ below $FACES; set FACES to a folder that holds them" >&2
+  exit 0
+fi
+mkdir -p "$WORK" "$RESULTS"
+export OMP_NUM_THREADS=1
+board() { # extractor, schemes, attacks, more options
+  extractor=$1 schemes=$2 attacks=$3
+  shift 3
+  "$BIN/xnn" board --victim "$FACES/celeba" --public "$FACES/lfw" --extractor "$extractor" --schemes "$schemes" \
+    --attacks "$attacks" --seeds 3 --records 2000 --probes 300 --public-photos 2000 \
+    --out "$WORK/board-$extractor.json" "$@" > "$WORK/board-$extractor.log" 2>&1
+  cp "$WORK/board-$extractor.json" "$WORK/board-$extractor.log" "$RESULTS/"
+}
+board dlib all all --pairs 4,16,100
+board vit-s14 plain,paper,paper-haar,paper-fresh-order,pooled-noise-4 \
+  unpaired-moments,known-plaintext,class-averaging --pairs 4,16,100 --no-utility
+"$BIN/xnn" bench noise --victim "$FACES/celeba" --public "$FACES/lfw" --seeds 3 --out "$WORK/noise-celeba-lfw.json"
+"$BIN/xnn" bench noise --victim "$FACES/lfw" --public "$FACES/celeba" --seeds 3 --out "$WORK/noise-lfw-celeba.json"
+cp "$WORK/noise-celeba-lfw.json" "$WORK/noise-lfw-celeba.json" "$RESULTS/"
+for extractor in dlib vit-s14; do
+  "$BIN/python" benchmarks/exposure.py --extractor "$extractor" --schemes paper,pooled-noise-4 --cells "$WORK/exposure-$extractor"
+done

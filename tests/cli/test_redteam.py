@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_an_audit_fails_the_paper_scheme_and_says_why(
     assert outcome.status == 3, outcome.stderr
     told = json.loads(outcome.stdout)
     assert told["verdict"] == "fail"
-    assert "with 20 known pairs: does not hold; known-plaintext reaches rank_1" in told["why"]
+    assert re.search("with 20 known pairs: does not hold; [a-z-]+ reaches rank_1", told["why"])
     written = json.loads((out / "report.json").read_text())
     assert written["passed"] is False
     assert written["records"] == 18 * 6

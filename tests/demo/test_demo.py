@@ -77,7 +77,7 @@ def test_the_summary_is_what_was_measured(demo: Demo) -> None:
     for row in rows.values():
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
     plain = rows["plain", "by_person", "rank_1"]
-    assert plain["subjects"] == 2
+    assert plain["subjects"] == 3
     assert plain["value"] >= plain["chance"] + 0.3
     assert rows["plain", "by_person", "eer"]["value"] < 0.3
     attacks = {(r["scheme"], r["metric"]): r for r in demo.summary["attack"]}
@@ -86,7 +86,7 @@ def test_the_summary_is_what_was_measured(demo: Demo) -> None:
 
 
 def test_a_second_run_goes_on_with_what_is_there(demo: Demo) -> None:
-    assert demo.again_s < 15
+    assert demo.again_s < 40
     for stage, seconds in demo.again["seconds"].items():
         if "cloud" in stage or "build" in stage:
             assert seconds < 2, stage

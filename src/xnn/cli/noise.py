@@ -40,7 +40,9 @@ app = typer.Typer(
 CURVES_NAME = "curves.html"
 _CHECKED_CROPS = 200
 _ROWS_SHOWN = 8
-Epochs = Annotated[int | None, typer.Option(show_default="the preset's", min=1)]
+Epochs = Annotated[
+    int | None, typer.Option(help="Epochs of this stage.", show_default="the preset's", min=1)
+]
 
 
 @app.command()

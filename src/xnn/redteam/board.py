@@ -117,15 +117,20 @@ def run_board(
         for seed in range(settings.seeds)
         for scheme in (settings.schemes if settings.utility else ())
     ]
-    board = BoardCells(attacks={}, utility={})
     context = multiprocessing.get_context("spawn")
+    found: dict[CellSpec | UtilitySpec, Found] = {}
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_one_thread) as pool:
-        for cost, found in _run(pool, run_utility_cell, costs, cells):
-            board.utility.setdefault(cost.scheme, []).append(found)
+        for cost, one in _run(pool, run_utility_cell, costs, cells):
+            found[cost] = one
             report(cost.name)
-        for spec, found in _run(pool, run_cell, specs, cells):
-            board.attacks.setdefault((spec.scheme, spec.trial), []).append(found)
+        for spec, one in _run(pool, run_cell, specs, cells):
+            found[spec] = one
             report(spec.name)
+    board = BoardCells(attacks={}, utility={})  # in the order of the settings, not of finishing
+    for cost in costs:
+        board.utility.setdefault(cost.scheme, []).append(found[cost])
+    for spec in specs:
+        board.attacks.setdefault((spec.scheme, spec.trial), []).append(found[spec])
     return board
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from xnn.attacks.knowledge import Knowledge
-from xnn.attacks.suite import ATTACKS
 from xnn.bench.cells import CellStore
 from xnn.cli.parties import base_spec, load_parties
 from xnn.extractors.catalog import load_extractor
@@ -44,6 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--extractor", default="dlib")
     parser.add_argument("--schemes", default="paper")
+    parser.add_argument("--attacks", default=",".join(ATTACKS_TRIED))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--records", default="5,10,25,50,100,250,1000,4000")
     parser.add_argument("--pairs", default="1,4,16,64,256")
@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
         load_faces(faces / "celeba"), load_faces(faces / "lfw"), loaded, options.cells
     )
     trials = exposure_trials(
-        [name for name in ATTACKS_TRIED if name in ATTACKS],
+        options.attacks.split(","),
         base=Knowledge(),
         records=[int(n) for n in options.records.split(",")],
         pairs=[int(n) for n in options.pairs.split(",")],
@@ -100,7 +100,7 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
     rows = budgets(attack_rows(found, extractor=options.extractor))
     content = {
         "command": f"benchmarks/exposure.py --extractor {options.extractor} --schemes "
-        f"{options.schemes} --seeds {options.seeds}",
+        f"{options.schemes} --attacks {options.attacks} --seeds {options.seeds}",
         "victim": "celeba",
         "public": "lfw",
         "seeds": options.seeds,

@@ -60,8 +60,6 @@ class AlignedOrder(Attack):
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
         """Say why the attack cannot be tried here; None when it can."""
-        if scheme is not None and not scheme.fresh_order:
-            return "tokens of all records are in one order; see unpaired-moments"
         return refused_positions(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:

@@ -5,8 +5,10 @@ from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage
 from xnn.attacks.inference_phase.moment_map import MomentMap
 from xnn.attacks.inference_phase.ridge_denoiser import RidgeDenoiser
 from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
+from xnn.attacks.training_phase.aligned_order import AlignedOrder
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
+from xnn.attacks.training_phase.cross_covariance import CrossCovariance
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.fingerprint import Fingerprint
 from xnn.attacks.training_phase.gram_features import GramFeatures
@@ -17,12 +19,15 @@ from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
+from xnn.attacks.training_phase.token_clusters import TokenClusters
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
+    "aligned-order": AlignedOrder(),
     "chosen-plaintext": ChosenPlaintext(),
-    "class-averaging": ClassAveraging([MomentRecovery()]),
+    "class-averaging": ClassAveraging([MomentRecovery(), AlignedOrder(), TokenClusters()]),
+    "cross-covariance": CrossCovariance(),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
@@ -33,6 +38,7 @@ ATTACKS: dict[str, Attack] = {
     "learned-inversion": LearnedInversion(),
     "unpaired-moments": MomentRecovery(),
     "row-column-restoration": RowColumnRestoration(),
+    "token-clusters": TokenClusters(),
     "weak-key-search": WeakKeySearch(),
     "tail-from-scratch": TailFromScratch(),
     "z-linkage": DistilledLinkage(),

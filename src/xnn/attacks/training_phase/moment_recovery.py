@@ -10,11 +10,18 @@ order of tokens and the use of per-position statistics are ours.
 from pathlib import Path
 from typing import final
 
+import numpy as np
+
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.linker import Linker
 from xnn.attacks.observation import Observation
-from xnn.attacks.statistics.unpaired import UnpairedSettings, recover_key, undo
+from xnn.attacks.statistics.unpaired import (
+    Recovered,
+    UnpairedSettings,
+    recover_key,
+    undo,
+)
 from xnn.schemes import SchemeCard
 
 
@@ -38,13 +45,14 @@ class MomentRecovery(Attack):
         """Say why the attack cannot be tried here; None when it can."""
         if scheme is not None and scheme.fresh_order:
             return "tokens of every record are in an order of their own; see aligned-order"
-        return refused_statistics(scheme, observation)
+        return refused_positions(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
         """Recover the key from unpaired sets and undo it on the probes.
 
         Args:
-            observation: Needs records under one key and public images of any kind.
+            observation: Needs records and public images of any kind. Several keys take turns over
+                the records; each is recovered from its own.
             seed: Draws subsets and starts.
             work_dir: Not used.
 
@@ -53,11 +61,25 @@ class MomentRecovery(Attack):
 
         Trust: adversary.
         """
-        public = observation.public
-        found = recover_key(observation.records, public.tokens, settings=self._settings, seed=seed)
-        features = undo(observation.probe_records, found.key)
+        public, records, keys = observation.public, observation.records, observation.knowledge.keys
+        features = np.empty((len(observation.probes), *records.shape[1:]), dtype=np.float32)
+        first: Recovered | None = None
+        for turn in range(keys):
+            asked = observation.probes % keys == turn
+            if not asked.any() and first is not None:
+                continue
+            found = recover_key(
+                records[turn::keys], public.tokens, settings=self._settings, seed=seed
+            )
+            features[asked] = undo(records[observation.probes[asked]], found.key)
+            first = first or found
         scores = Linker.fit(public, seed=seed).scores(features, observation.gallery)
-        return Answer(scores=scores, features=features, key=found.key, details=found.details)
+        return Answer(
+            scores=scores,
+            features=features,
+            key=None if first is None else first.key,
+            details={} if first is None else first.details,
+        )
 
 
 def refused_statistics(scheme: SchemeCard | None, observation: Observation) -> str | None:
@@ -71,3 +93,10 @@ def refused_statistics(scheme: SchemeCard | None, observation: Observation) -> s
     if observation.records.shape[1] != observation.shape.n:
         return "records have another number of tokens than features"
     return None
+
+
+def refused_positions(scheme: SchemeCard | None, observation: Observation) -> str | None:
+    """The same, where every token of the extractor must have left a record's."""
+    if scheme is not None and observation.records.shape[1] != observation.shape.n:
+        return "records have another number of tokens than the extractor's features"
+    return refused_statistics(scheme, observation)

@@ -123,7 +123,7 @@ def test_the_denoiser_takes_the_form_of_the_noise(
     denoise, found = fit_denoiser(add(own), own, clean, seed=0)
     assert found["form"] == form
     left = np.square(denoise(add(unseen)) - unseen).sum() / np.square(unseen).sum()
-    assert left < (0.5 if noise == "fresh" else 0.05)
+    assert left < (0.5 if noise == "fresh" else 0.15)
     assert abs(left - float(found["unexplained"])) < 0.2
 
 

@@ -1,10 +1,16 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
 from xnn.attacks.base import Attack
+from xnn.attacks.inference_phase.attribute_heads import AttributeHeads
 from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage
 from xnn.attacks.inference_phase.moment_map import MomentMap
+from xnn.attacks.inference_phase.noisy_gallery import NoisyGallery
+from xnn.attacks.inference_phase.query_averaging import QueryAveraging
 from xnn.attacks.inference_phase.ridge_denoiser import RidgeDenoiser
+from xnn.attacks.inference_phase.tail_from_pretrained import TailFromPretrained
 from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
+from xnn.attacks.inference_phase.white_box_student import WhiteBoxStudent
+from xnn.attacks.inference_phase.z_inversion import ZInversion
 from xnn.attacks.training_phase.aligned_order import AlignedOrder
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
@@ -41,9 +47,15 @@ ATTACKS: dict[str, Attack] = {
     "token-clusters": TokenClusters(),
     "weak-key-search": WeakKeySearch(),
     "tail-from-scratch": TailFromScratch(),
+    "tail-from-pretrained": TailFromPretrained(),
     "z-linkage": DistilledLinkage(),
     "ridge-denoiser": RidgeDenoiser(),
     "moment-map": MomentMap(),
+    "query-averaging": QueryAveraging(),
+    "noisy-gallery": NoisyGallery(),
+    "z-inversion": ZInversion(),
+    "attribute-heads": AttributeHeads(),
+    "white-box-student": WhiteBoxStudent(),
 }
 
 

@@ -10,9 +10,17 @@ import pytest
 import torch
 
 from xnn.attacks.base import Attack
+from xnn.attacks.inference_phase.attribute_heads import AttributeHeads
+from xnn.attacks.inference_phase.distillation import DistillationSettings
 from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage, LinkageSettings
 from xnn.attacks.inference_phase.moment_map import MomentMap
+from xnn.attacks.inference_phase.noisy_gallery import NoisyGallery
+from xnn.attacks.inference_phase.query_averaging import AveragingSettings, QueryAveraging
 from xnn.attacks.inference_phase.ridge_denoiser import DenoiserSettings, RidgeDenoiser
+from xnn.attacks.inference_phase.tail_from_pretrained import (
+    PretrainedSettings,
+    TailFromPretrained,
+)
 from xnn.attacks.inference_phase.tail_from_scratch import (
     ScratchSettings,
     TailFromScratch,
@@ -33,6 +41,10 @@ def small_tail(n: int, d: int) -> TailConfig:
 
 READER = ReaderSettings(network_epochs=5, components=64, hidden=32)
 SCRATCH = ScratchSettings(train=tiny(epochs=2, batch_size=32), tail=small_tail)
+PRETRAINED = PretrainedSettings(
+    pretraining=DistillationSettings(epochs=4),
+    train=tiny(epochs=2, batch_size=32, lr=1e-3),
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,10 @@ CASES = {
         Case(DistilledLinkage(LinkageSettings(reader=READER))),
         Case(RidgeDenoiser(DenoiserSettings(queries=50))),
         Case(MomentMap(), needs_queries=False),
+        Case(TailFromPretrained(PRETRAINED)),
+        Case(NoisyGallery()),
+        Case(QueryAveraging(AveragingSettings(repeats=2, reader=READER))),
+        Case(AttributeHeads(), on_plain=0.2),
     )
 }
 

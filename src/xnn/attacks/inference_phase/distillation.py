@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import nn
 from torch.nn import functional
 
@@ -52,27 +52,15 @@ class Distilled(nn.Module):
         foreseen: torch.Tensor = self.to_embedding(self.tail(tokens))
         return foreseen
 
-    @torch.no_grad()
-    def embed(
-        self, records: Float32[np.ndarray, "b m e"], *, batch_size: int = 256
-    ) -> Float32[np.ndarray, "b t"]:
-        """Return what the recogniser would say of records, in eval mode."""
-        self.eval()
-        parts = [
-            self(torch.from_numpy(np.ascontiguousarray(records[i : i + batch_size]))).numpy()
-            for i in range(0, len(records), batch_size)
-        ]
-        return np.concatenate(parts)
-
 
 def distil(
     records: Float32[np.ndarray, "b m e"],
     targets: Float32[np.ndarray, "b t"],
+    labels: Int64[np.ndarray, " b"],
     tail: TailConfig,
     settings: DistillationSettings,
     *,
     seed: int,
-    start: Distilled | None = None,
 ) -> Distilled:
     """Train a tail to turn records into the directions of the recogniser's embeddings.
 
@@ -81,18 +69,15 @@ def distil(
     Args:
         records: Of the attacker's photographs.
         targets: The recogniser's embedding of each, less the mean embedding.
-        tail: Shape of a tail to begin.
+        labels: Person of each, for the whitening.
+        tail: Shape of the tail.
         settings: See there.
         seed: Of the weights and of the order.
-        start: Go on from a copy of this one instead of a fresh one.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Distilled(Tail(tail), targets.shape[1])
-        if start is not None:
-            model.load_state_dict(start.state_dict())
-        else:
-            model.tail.fit_input_norm([(records, np.arange(len(records)))])
+        model.tail.fit_input_norm([(records, labels)])
         _train(model, records, targets, settings, np.random.default_rng(seed))
     return model.eval()
 

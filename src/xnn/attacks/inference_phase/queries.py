@@ -65,7 +65,12 @@ def ask(observation: Observation, faces: OwnFaces, *, repeats: int = 1) -> Queri
 
 
 def affordable(
-    observation: Observation, wanted: int | None, *, gallery: bool, repeats: int = 1
+    observation: Observation,
+    wanted: int | None,
+    *,
+    gallery: bool,
+    repeats: int = 1,
+    spent: int = 0,
 ) -> int:
     """Return how many public photographs can be asked about.
 
@@ -74,8 +79,9 @@ def affordable(
         wanted: Photographs asked for; None takes all that the limit and the public set allow.
         gallery: Whether the gallery's photographs are asked about too; they come first.
         repeats: Queries per photograph.
+        spent: Queries made already.
     """
-    limit = observation.knowledge.chosen_inputs // repeats
+    limit = (observation.knowledge.chosen_inputs - spent) // repeats
     if gallery:
         limit -= len(observation.gallery)
     allowed = max(0, min(limit, len(observation.public)))

@@ -7,11 +7,14 @@ from xnn.attacks.inference_phase.ridge_denoiser import RidgeDenoiser
 from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
+from xnn.attacks.training_phase.distilled_linkage import KeyedDistilledLinkage
+from xnn.attacks.training_phase.expectation_inverse import ExpectationInverse
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.inversion import Inversion
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
+from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
@@ -21,11 +24,14 @@ from xnn.errors import ConfigError
 ATTACKS: dict[str, Attack] = {
     "chosen-plaintext": ChosenPlaintext(),
     "class-averaging": ClassAveraging([MomentRecovery()]),
+    "distilled-linkage": KeyedDistilledLinkage(),
+    "expectation-inverse": ExpectationInverse(),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
+    "learned-alignment": LearnedAlignment(),
     "learned-inversion": LearnedInversion(),
     "unpaired-moments": MomentRecovery(),
     "row-column-restoration": RowColumnRestoration(),

@@ -28,7 +28,7 @@ from xnn.attacks.statistics.record_inputs import flat, inner_products, pooled
 from xnn.attacks.statistics.upload_whitening import UploadWhitening
 from xnn.schemes import SchemeCard
 
-_Form = Callable[[Float32[np.ndarray, "b m w"]], Float32[np.ndarray, "b f"]]
+_Form = Callable[[Float32[np.ndarray, "_ m w"]], Float32[np.ndarray, "_ f"]]
 
 _FORMS: dict[str, _Form] = {
     "places": flat,
@@ -86,7 +86,7 @@ class KeyedDistilledLinkage(Attack):
         """
         public = observation.public
         held = held_out_people(public.labels, share=self._settings.held_out, seed=seed)
-        keys = OwnKeys(observation.scheme, observation.shape, seed=seed)
+        keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=seed)
         known, others = public.at(np.flatnonzero(~held)), public.at(np.flatnonzero(held))
         rng = np.random.default_rng(seed)
         uploads = [self._upload(keys, known, known, rng) for _ in range(self._settings.keys)]
@@ -129,7 +129,7 @@ class KeyedDistilledLinkage(Attack):
 
     def _reader(
         self,
-        uploads: list[tuple[Float32[np.ndarray, "b m w"], OwnFaces]],
+        uploads: list[tuple[Float32[np.ndarray, "_ m w"], OwnFaces]],
         read: _Form,
         seed: int,
     ) -> EmbeddingReader:

@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
@@ -147,7 +146,7 @@ def _train(
 ) -> tuple[RecordDecoder, list[float]]:
     public = observation.public
     pictures = _small(public.crops, settings.size_px)
-    keys = OwnKeys(observation.scheme, observation.shape, seed=seed)
+    keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=seed)
     rng = np.random.default_rng(seed)
     per_key = max(1, settings.steps // settings.keys)
     records = _upload(keys, public)
@@ -178,6 +177,9 @@ def _upload(keys: OwnKeys, public: OwnFaces) -> Tensor:
 
 
 def _loss(drawn: Tensor, true: Tensor, ssim_weight: float) -> Tensor:
+    # Loaded here: it takes seconds, and every command reads the suite.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     likeness = structural_similarity_index_measure(drawn, true, data_range=1.0, kernel_size=7)
     if isinstance(likeness, tuple):
         likeness = likeness[0]
@@ -190,7 +192,7 @@ def _small(crops: UInt8[np.ndarray, "b 112 112 3"], size_px: int) -> Tensor:
     wide = torch.from_numpy(crops).permute(0, 3, 1, 2)
     parts = [
         functional.avg_pool2d(part.float() / 255, CROP_SIZE_PX // size_px)
-        for part in wide.split(256)
+        for part in torch.split(wide, 256)
     ]
     return torch.cat(parts)
 
@@ -200,7 +202,7 @@ def _draw(
     decoder: RecordDecoder, records: Float32[np.ndarray, "q m w"]
 ) -> UInt8[np.ndarray, "q 112 112 3"]:
     drawn = []
-    for part in torch.from_numpy(records).split(256):
+    for part in torch.split(torch.from_numpy(records), 256):
         large = functional.interpolate(
             decoder(part), size=CROP_SIZE_PX, mode="bicubic", align_corners=False
         )

@@ -14,7 +14,7 @@ slices in place of a discriminator.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float64
@@ -56,7 +56,6 @@ class LearnedAlignment(Attack):
         summary="trains a map from the stolen records to uploads of the attacker's own until the "
         "two look alike, and reads them as its own",
         source="this project; FORA, arXiv:2405.04115",
-        learned=True,
     )
 
     def __init__(self, settings: AlignmentSettings | None = None) -> None:
@@ -85,24 +84,21 @@ class LearnedAlignment(Attack):
         """
         m, width = observation.records.shape[1:]
         check_enough(len(observation.records), len(observation.public), n=m, d=width)
-        keys = OwnKeys(observation.scheme, observation.shape, seed=seed)
+        keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=seed)
         tries = [self._try(observation, keys, seed + i) for i in range(self._settings.keys)]
         tries.sort(key=lambda one: one[0])
-        embeddings = np.sum([found for _, found, _ in tries[: self._settings.kept]], axis=0)
+        embeddings = np.sum([found for _, found in tries[: self._settings.kept]], axis=0)
         centre = observation.public.embeddings.mean(axis=0, dtype=np.float64)
         gallery = unit(observation.gallery.embeddings - centre)
         return Answer(
             scores=unit(embeddings) @ gallery.T,
-            details={
-                "distances": [round(distance, 5) for distance, _, _ in tries],
-                "order_solutions": [details["order_solutions"] for _, _, details in tries],
-            },
+            details={"distances": [round(distance, 5) for distance, _ in tries]},
         )
 
     def _try(
         self, observation: Observation, keys: OwnKeys, seed: int
-    ) -> tuple[float, Float64[np.ndarray, "q c"], dict[str, Any]]:
-        """Align with one upload; return its distance, the probes' embeddings and what was seen."""
+    ) -> tuple[float, Float64[np.ndarray, "q c"]]:
+        """Align with one upload; return its distance and the embeddings of the probes."""
         rng = np.random.default_rng(seed)
         rows = rng.permutation(len(observation.public))[: self._settings.most_own]
         faces = observation.public.at(np.sort(rows))
@@ -116,4 +112,4 @@ class LearnedAlignment(Attack):
         ridge = EmbeddingRidge.fit(
             flat(ours), unit(faces.embeddings - centre), faces.labels, rng=rng
         )
-        return distance, unit(ridge(flat(theirs[observation.probes] @ matrix))), found.details
+        return distance, unit(ridge(flat(theirs[observation.probes] @ matrix)))

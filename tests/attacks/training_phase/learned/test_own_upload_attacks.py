@@ -28,9 +28,9 @@ DISTILLED = KeyedDistilledLinkage(
     DistillationSettings(keys=2, faces_per_key=250, reader=ReaderSettings(network_epochs=2))
 )
 ALIGNED = LearnedAlignment(
-    AlignmentSettings(keys=2, kept=2, transport=TransportSettings(steps=20, sample=150))
+    AlignmentSettings(keys=2, kept=2, transport=TransportSettings(steps=10, sample=100))
 )
-INVERSE = ExpectationInverse(InverseSettings(steps=120, keys=4, hidden=64, components=30))
+INVERSE = ExpectationInverse(InverseSettings(steps=60, keys=2, hidden=64, components=30, lr=3e-3))
 
 
 def linked(attack: Attack, observation: Observation, truth: np.ndarray, tmp_path: Path) -> float:

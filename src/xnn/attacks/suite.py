@@ -15,6 +15,8 @@ from xnn.attacks.training_phase.aligned_order import AlignedOrder
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.cross_covariance import CrossCovariance
+from xnn.attacks.training_phase.distilled_linkage import KeyedDistilledLinkage
+from xnn.attacks.training_phase.expectation_inverse import ExpectationInverse
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.fingerprint import Fingerprint
 from xnn.attacks.training_phase.gram_features import GramFeatures
@@ -22,6 +24,7 @@ from xnn.attacks.training_phase.inversion import Inversion
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
+from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
@@ -34,6 +37,8 @@ ATTACKS: dict[str, Attack] = {
     "chosen-plaintext": ChosenPlaintext(),
     "class-averaging": ClassAveraging([MomentRecovery(), AlignedOrder(), TokenClusters()]),
     "cross-covariance": CrossCovariance(),
+    "distilled-linkage": KeyedDistilledLinkage(),
+    "expectation-inverse": ExpectationInverse(),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
@@ -41,6 +46,7 @@ ATTACKS: dict[str, Attack] = {
     "gram-features": GramFeatures(),
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
+    "learned-alignment": LearnedAlignment(),
     "learned-inversion": LearnedInversion(),
     "unpaired-moments": MomentRecovery(),
     "row-column-restoration": RowColumnRestoration(),

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float32
 
 _SQUARE_WIDTH = 32
+_QUANTILES = 32
 
 
 def flat(tokens: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b f"]:
@@ -25,3 +26,21 @@ def pooled(tokens: Float32[np.ndarray, "b m e"], *, seed: int) -> Float32[np.nda
     above = np.triu_indices(width)
     mean = tokens.mean(axis=1) * np.float32(np.sqrt(n))
     return np.concatenate([mean, squares[:, above[0], above[1]]], axis=1)
+
+
+def inner_products(tokens: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b f"]:
+    """Return what neither an order of tokens nor a rotation changes, sorted.
+
+    The logarithms of the eigenvalues of the tokens' inner products, their lengths, quantiles of
+    the inner products of different tokens, and those with the mean token.
+    """
+    products = tokens @ tokens.transpose(0, 2, 1) / np.float32(tokens.shape[2])
+    m = tokens.shape[1]
+    eigenvalues = np.log(np.maximum(np.linalg.eigvalsh(products), 1e-6))
+    lengths = np.sort(np.diagonal(products, axis1=1, axis2=2), axis=1)
+    above = np.triu_indices(m, 1)
+    across = np.sort(products[:, above[0], above[1]], axis=1)
+    kept = np.unique(np.linspace(0, max(across.shape[1] - 1, 0), _QUANTILES).astype(np.int64))
+    with_mean = np.sort(products.mean(axis=2), axis=1)
+    parts = [eigenvalues, lengths, across[:, kept] if m > 1 else lengths, with_mean]
+    return np.concatenate(parts, axis=1).astype(np.float32)

@@ -67,7 +67,6 @@ class LearnedInversion(Attack):
         summary="learns from known pairs, and from uploads of its own that hold the same "
         "photographs, which embedding is behind a record",
         source="this project",
-        learned=True,
     )
 
     def __init__(self, settings: InversionSettings | None = None) -> None:

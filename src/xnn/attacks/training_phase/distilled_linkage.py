@@ -26,6 +26,7 @@ from xnn.attacks.statistics.embedding_ridge import unit
 from xnn.attacks.statistics.held_out import held_out_people, rank_1_of_the_rest
 from xnn.attacks.statistics.record_inputs import flat, inner_products, pooled
 from xnn.attacks.statistics.upload_whitening import UploadWhitening
+from xnn.errors import InsufficientDataError
 from xnn.schemes import SchemeCard
 
 _Form = Callable[[Float32[np.ndarray, "_ m w"]], Float32[np.ndarray, "_ f"]]
@@ -37,6 +38,9 @@ _FORMS: dict[str, _Form] = {
 }
 """Of whitened records: all that is there; what no order changes; what neither an order nor a
 rotation changes."""
+
+
+_FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,10 @@ class KeyedDistilledLinkage(Attack):
         Trust: adversary.
         """
         public = observation.public
+        if len(public) < _FEWEST:
+            raise InsufficientDataError(
+                f"the attacker has {len(public)} photographs, it needs at least {_FEWEST}"
+            )
         held = held_out_people(public.labels, share=self._settings.held_out, seed=seed)
         keys = OwnKeys(observation.scheme, observation.public, observation.shape, seed=seed)
         known, others = public.at(np.flatnonzero(~held)), public.at(np.flatnonzero(held))

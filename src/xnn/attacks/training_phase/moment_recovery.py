@@ -45,6 +45,8 @@ class MomentRecovery(Attack):
         """Say why the attack cannot be tried here; None when it can."""
         if scheme is not None and scheme.fresh_order:
             return "tokens of every record are in an order of their own; see aligned-order"
+        if observation.records.shape[1] != observation.shape.n:
+            return "records have another number of tokens than features"
         return refused_positions(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
@@ -90,8 +92,6 @@ def refused_statistics(scheme: SchemeCard | None, observation: Observation) -> s
         return "it compares records with features of its own images through the public extractor"
     if scheme.reads != "features" or observation.records.shape[2] != observation.shape.d:
         return "records are not a map of the extractor's tokens, channel by channel"
-    if observation.records.shape[1] != observation.shape.n:
-        return "records have another number of tokens than features"
     return None
 
 

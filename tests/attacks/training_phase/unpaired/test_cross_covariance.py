@@ -43,7 +43,11 @@ def test_standardising_can_be_undone(owner) -> None:
     white, means, roots = standardise(tokens)
     t = 3
     assert np.allclose(white[:, t].mean(axis=0), 0, atol=1e-3)
-    assert np.allclose(np.cov(white[:, t].T), np.eye(white.shape[2]), atol=0.15)
+    covariance = np.cov(white[:, t].T)
+    variances = np.diag(covariance)
+    assert variances.max() < 1.2
+    assert variances.mean() > 0.7, "shrunk, where there is hardly any"
+    assert np.abs(covariance - np.diag(variances)).max() < 0.3
     assert np.allclose(white[:, t] @ roots[t] + means[t], tokens[:, t], atol=1e-3)
 
 

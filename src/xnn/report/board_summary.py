@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xnn.attacks.suite import find_attack
+
 HEADLINES = {
     "linkage": "rank_1",
     "unlinkability": "d_sys",
@@ -79,7 +81,8 @@ def summarise(content: dict[str, Any]) -> BoardSummary:
     cells: dict[tuple[str, str], BoardCell] = {}
     for row in content["rows"]:
         key = row["scheme"], row["trial"]
-        if HEADLINES.get(row["protocol"]) == row["metric"] and key not in cells:
+        protocol = find_attack(row["attack"]).card.goal
+        if (row["protocol"], row["metric"]) == (protocol, HEADLINES[protocol]):
             cells[key] = _cell(row)
     trials = tuple(dict.fromkeys(row["trial"] for row in content["rows"]))
     utility = {

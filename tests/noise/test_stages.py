@@ -208,3 +208,16 @@ def test_presets_are_whole_and_unknown_ones_refused(dlib: Extractor) -> None:
     assert shorten(paper, game_epochs=3).game.train.epochs == 3  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="paper"):
         find_noise_preset("loud", dlib.card.shape)
+
+
+def test_a_student_that_starts_well_has_to_be_beaten(
+    faces: FaceSet, dlib: Extractor, make_settings, tmp_path: Path
+) -> None:
+    """The controls imprint their heads: a training that only spoils them keeps the start."""
+    settings = make_settings("plain")
+    spoiling = dataclasses.replace(settings.student.train, lr=10.0, lr_floor=10.0)
+    student = dataclasses.replace(settings.student, train=spoiling)
+    run = train_noise(faces, dlib, dataclasses.replace(settings, student=student), tmp_path / "run")
+    best, rows = run.facts["student"]["best_epoch"], run.facts["student"]["curve"]
+    assert all(row["val_rank_1"] <= 1 for row in rows)
+    assert best == -1

@@ -69,6 +69,7 @@ class Distillation(Stage):
         self.plan = BatchPlan(num_records=len(maps), batch_size=config.batch_size, seed=config.seed)
         self.epochs = config.epochs
         self.log_every_steps = config.log_every_steps
+        self.scores_start = config.imprint_head
         # A student whose cosines are all 0 misses the teacher's by their own mean square.
         self.chance_loss = settings.alpha * self._mean_square_of_teacher()
         self.chance_loss += (1 - settings.alpha) * head.chance_loss()

@@ -64,13 +64,15 @@ class Stage(ABC):
     epochs: int
     chance_loss: float
     log_every_steps: int = 10
+    scores_start: bool = False
+    """Whether the modules know something before the first step: training then has to beat it."""
 
     @abstractmethod
     def step(self, step: int, indices: np.ndarray) -> dict[str, Tensor]:
         """Make one step; return its losses by name, the one to show first."""
 
     def end_epoch(self, epoch: int) -> Row:
-        """Measure what is to be told of an epoch."""
+        """Measure what is to be told of an epoch; of the start, as epoch -1, if `scores_start`."""
         return {}
 
     def score(self, row: Row) -> float | None:
@@ -105,6 +107,7 @@ class StageResult:
 
     rows: tuple[Row, ...]
     best_epoch: int | None
+    """-1 where training never beat the start."""
     chance_loss: float
     wall_s: float
 
@@ -171,6 +174,8 @@ class Steps:
 
     def _all_steps(self) -> None:
         stage, state, per_epoch = self.stage, self.state, self.stage.plan.steps_per_epoch
+        if state.step == 0 and stage.scores_start:
+            self._keep_if_best(stage.end_epoch(-1), epoch=-1)
         for indices in stage.plan.walk(state.step, self.num_steps):
             torch.manual_seed(step_seed(self.seed, state.step))
             losses = {name: float(loss.detach()) for name, loss in self._step(indices).items()}
@@ -194,14 +199,17 @@ class Steps:
         means = {name: total / per_epoch for name, total in state.sums.items()}
         state.sums = {}
         row = {"epoch": float(epoch), "step": float(state.step), **means, **stage.end_epoch(epoch)}
-        score = stage.score(row)
+        self._keep_if_best(row, epoch=epoch)
+        state.rows.append(row)
+        return row
+
+    def _keep_if_best(self, row: Row, *, epoch: int) -> None:
+        score, state = self.stage.score(row), self.state
         if score is not None and (state.best_score is None or score > state.best_score):
             state.best_score, state.best_epoch = score, epoch
             state.best = {
                 name: tensor.detach().clone() for name, tensor in self._module_tensors().items()
             }
-        state.rows.append(row)
-        return row
 
     def _tell(self, losses: dict[str, float], shown: float, row: Row | None) -> None:
         stage, step = self.stage, self.state.step

@@ -6,6 +6,7 @@ from xnn.attacks.inference_phase.moment_map import MomentMap
 from xnn.attacks.inference_phase.ridge_denoiser import RidgeDenoiser
 from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
+from xnn.attacks.training_phase.class_anchors import ClassAnchors
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.expectation_recognition import ExpectationRecognition
 from xnn.attacks.training_phase.fingerprint import Fingerprint
@@ -22,6 +23,7 @@ from xnn.errors import ConfigError
 
 ATTACKS: dict[str, Attack] = {
     "chosen-plaintext": ChosenPlaintext(),
+    "class-anchors": ClassAnchors(),
     "class-averaging": ClassAveraging([MomentRecovery()]),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),

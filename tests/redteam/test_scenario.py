@@ -172,3 +172,18 @@ def test_rough_counts_are_granted_and_rough(victim: Party, public: Party) -> Non
     assert exact.suspect_counts.sum() == len(exact.records)
     ratio = np.log(rough.suspect_counts / exact.suspect_counts)
     assert 0.05 < ratio.std() < 0.5
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_bystanders_are_nobody_who_plays_a_part(victim: Party, public: Party, same: bool) -> None:
+    knowledge = Knowledge(public_faces="same_collection" if same else "other_collection")
+    played = scenario(victim, public)
+    found = played.bystanders(knowledge, seed=3)
+    parts = cast(victim, public, knowledge, SIZES, seed=3)
+    taken = set() if same else set(public.faces.labels[parts.public])
+    assert set(found.labels) == set(public.faces.labels) - taken
+    assert len(found.crops) == len(found.labels)
+    assert set(found.labels), "some are left"
+    alone = scenario(victim, None).bystanders(Knowledge(public_faces="same_collection"), seed=3)
+    own = cast(victim, None, Knowledge(public_faces="same_collection"), SIZES, seed=3)
+    assert set(alone.labels) == set(victim.faces.labels[own.outsiders])

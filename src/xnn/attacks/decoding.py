@@ -3,8 +3,9 @@
 Two ways to read, both ridge regressions in closed form:
 
 - by patch: the token of a place, the main directions of its eight neighbours and of the class token
-  give the pixels of that place; one map for all places, added to the mean photograph. For
-  transformers, whose tokens stay where their patches were.
+  give the pixels of that place and half a patch around it, blended where they overlap; one map for
+  all places, added to the mean photograph. For transformers, whose tokens stay where their patches
+  were.
 - as a whole: all tokens give all pixels, in the dual form. For few tokens with wide fields, such as
   the last maps of a convolutional network.
 
@@ -156,6 +157,11 @@ class Grid:
         """Side of the pixels of one token; the picture is resized to whole patches."""
         return -(-CROP_SIZE_PX // self.side)
 
+    @property
+    def margin_px(self) -> int:
+        """Width of what a token tells of around its pixels: the patches overlap."""
+        return self.patch_px // 2
+
 
 @final
 class _PatchReader:
@@ -184,9 +190,8 @@ class _PatchReader:
     def read(self, features: Float32[np.ndarray, "q n d"]) -> Float32[np.ndarray, "q 112 112 3"]:
         """Return pictures."""
         patches = self._inputs(features) @ self._weights + self._mean_patches
-        size, patch = self._grid.side * self._grid.patch_px, self._grid.patch_px
-        pictures = F.fold(patches.transpose(1, 2), size, patch, stride=patch)
-        if size != CROP_SIZE_PX:
+        pictures = _blended(patches, self._grid)
+        if pictures.shape[2] != CROP_SIZE_PX:
             pictures = _resized(pictures, CROP_SIZE_PX)
         values: Float32[np.ndarray, "q 112 112 3"] = pictures.permute(0, 2, 3, 1).numpy()
         return values
@@ -250,11 +255,30 @@ def _drawn(public: OwnFaces, most: int, seed: int) -> OwnFaces:
 
 
 def _patches(crops: UInt8[np.ndarray, "b 112 112 3"], grid: Grid) -> Float32[Tensor, "b p o"]:
+    """Cut pictures into overlapping patches, the edge repeated outwards."""
     pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-    size = grid.side * grid.patch_px
+    size, margin = grid.side * grid.patch_px, grid.margin_px
     if size != CROP_SIZE_PX:
         pixels = _resized(pixels, size)
-    return F.unfold(pixels, grid.patch_px, stride=grid.patch_px).transpose(1, 2)
+    wide = F.pad(pixels, (margin, margin, margin, margin), mode="replicate")
+    return F.unfold(wide, grid.patch_px + 2 * margin, stride=grid.patch_px).transpose(1, 2)
+
+
+def _blended(patches: Float32[Tensor, "b p o"], grid: Grid) -> Float32[Tensor, "b 3 s s"]:
+    """Lay overlapping patches on a picture, each fading out towards its edges."""
+    patch, margin = grid.patch_px, grid.margin_px
+    width, size = patch + 2 * margin, grid.side * patch
+    ramp = torch.arange(1, width + 1).float()
+    ramp = torch.minimum(ramp, ramp.flip(0))
+    window = torch.outer(ramp, ramp).expand(3, -1, -1).reshape(1, -1, 1)
+
+    def laid(columns: Float32[Tensor, "b o p"]) -> Float32[Tensor, "b 3 t t"]:
+        return F.fold(columns, size + 2 * margin, width, stride=patch)
+
+    summed = laid(patches.transpose(1, 2) * window)
+    weight = laid(window.expand(1, -1, grid.side**2))
+    inside = slice(margin, margin + size)
+    return (summed / weight)[:, :, inside, inside]
 
 
 def _resized(pixels: Float32[Tensor, "b 3 h w"], size: int) -> Float32[Tensor, "b 3 s s"]:

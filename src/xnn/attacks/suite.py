@@ -13,6 +13,7 @@ from xnn.attacks.inference_phase.white_box_student import WhiteBoxStudent
 from xnn.attacks.inference_phase.z_inversion import ZInversion
 from xnn.attacks.training_phase.aligned_order import AlignedOrder
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
+from xnn.attacks.training_phase.class_anchors import ClassAnchors
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
 from xnn.attacks.training_phase.cross_covariance import CrossCovariance
 from xnn.attacks.training_phase.distilled_linkage import KeyedDistilledLinkage
@@ -39,6 +40,8 @@ ATTACKS: dict[str, Attack] = {
     "cross-covariance": CrossCovariance(),
     "distilled-linkage": KeyedDistilledLinkage(),
     "expectation-inverse": ExpectationInverse(),
+    "class-anchors": ClassAnchors(),
+    "class-averaging": ClassAveraging([MomentRecovery()]),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),

@@ -20,7 +20,7 @@ from xnn.models.tail import Tail
 from xnn.redteam.casting import Sizes
 from xnn.redteam.duplicates import copies_in_public
 from xnn.redteam.judge import measure
-from xnn.redteam.judges import judges_for
+from xnn.redteam.judges import Judge, judges_for
 from xnn.redteam.party import Party, open_party
 from xnn.redteam.scenario import Scenario
 from xnn.redteam.trials import Trial
@@ -95,11 +95,16 @@ def run_cell(spec: CellSpec) -> tuple[tuple[Measured, ...], dict[str, Any]]:
         answer,
         truth,
         observation,
-        judges=judges_for(spec.extractor),
+        judges=_judges(spec, scenario) if answer.pictures is not None else (),
         generator=np.random.default_rng(spec.seed),
     )
     details = {**answer.details, "attack_s": attack_s, "wall_s": time.monotonic() - start}
     return tuple(measured), details
+
+
+def _judges(spec: CellSpec, scenario: Scenario) -> tuple[Judge, ...]:
+    bystanders = scenario.bystanders(spec.trial.knowledge, seed=spec.seed)
+    return judges_for(spec.extractor, bystanders)
 
 
 def scenario_of(spec: CellSpec) -> Scenario:

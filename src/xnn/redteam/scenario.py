@@ -15,6 +15,7 @@ from xnn.bench.utility import as_stored
 from xnn.errors import InsufficientDataError
 from xnn.models.tail import Tail
 from xnn.redteam.casting import Cast, Sizes, cast
+from xnn.redteam.judges import Bystanders
 from xnn.redteam.party import Party
 from xnn.redteam.truth import LinearKey, Truth, read_linear_key
 from xnn.schemes import KeyStream, Obfuscator, find_scheme
@@ -119,6 +120,23 @@ class Scenario:
             class_suspects=np.argsort(classes)[np.unique(classes[suspects])],
         )
         return observation, truth
+
+    def bystanders(self, knowledge: Knowledge, *, seed: int) -> Bystanders:
+        """Return people who are neither suspects nor the attacker's own, for judges to learn from.
+
+        They are the rest of the public party or, where there is none, the people of the victims'
+        party who were not uploaded.
+        """
+        parts = cast(self.victim, self.public, knowledge, self.sizes, seed=seed)
+        if self.public is None:
+            faces = self.victim.faces
+            allowed = np.isin(np.arange(len(faces)), parts.outsiders)
+        else:
+            faces = self.public.faces
+            same = knowledge.public_faces == "same_collection"
+            taken = faces.labels[:0] if same else faces.labels[parts.public]
+            allowed = ~np.isin(faces.labels, taken)
+        return Bystanders.among(faces, allowed)
 
     def _upload(
         self, faces: OwnFaces, owners: list[Obfuscator], reads: str

@@ -41,7 +41,6 @@ ATTACKS: dict[str, Attack] = {
     "distilled-linkage": KeyedDistilledLinkage(),
     "expectation-inverse": ExpectationInverse(),
     "class-anchors": ClassAnchors(),
-    "class-averaging": ClassAveraging([MomentRecovery()]),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),

@@ -15,8 +15,10 @@ from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
+from xnn.attacks.training_phase.membership import Membership
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
+from xnn.attacks.training_phase.tail_inversion import TailInversion
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
 
@@ -31,6 +33,9 @@ ATTACKS: dict[str, Attack] = {
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
     "learned-inversion": LearnedInversion(),
+    "membership-record": Membership("nearest-record"),
+    "membership-tail": Membership("margin"),
+    "tail-inversion": TailInversion(),
     "unpaired-moments": MomentRecovery(),
     "row-column-restoration": RowColumnRestoration(),
     "weak-key-search": WeakKeySearch(),

@@ -27,8 +27,10 @@ from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
+from xnn.attacks.training_phase.membership import Membership
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
+from xnn.attacks.training_phase.tail_inversion import TailInversion
 from xnn.attacks.training_phase.token_clusters import TokenClusters
 from xnn.attacks.training_phase.weak_key import WeakKeySearch
 from xnn.errors import ConfigError
@@ -50,6 +52,9 @@ ATTACKS: dict[str, Attack] = {
     "label-size": LabelSize(),
     "learned-alignment": LearnedAlignment(),
     "learned-inversion": LearnedInversion(),
+    "membership-record": Membership("nearest-record"),
+    "membership-tail": Membership("margin"),
+    "tail-inversion": TailInversion(),
     "unpaired-moments": MomentRecovery(),
     "row-column-restoration": RowColumnRestoration(),
     "token-clusters": TokenClusters(),

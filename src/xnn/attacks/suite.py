@@ -1,5 +1,7 @@
 """The attacks by name. Adding one: a file with its `Attack`, and a line here."""
 
+import difflib
+
 from xnn.attacks.base import Attack
 from xnn.attacks.inference_phase.attribute_heads import AttributeHeads
 from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage
@@ -79,5 +81,7 @@ def find_attack(name: str) -> Attack:
         ConfigError: There is no such attack.
     """
     if name not in ATTACKS:
-        raise ConfigError(f"unknown attack {name!r}; choose one of {', '.join(ATTACKS)}")
+        near = difflib.get_close_matches(name, ATTACKS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"unknown attack {name!r}; {hint}`xnn attack list` names them all")
     return ATTACKS[name]

@@ -109,4 +109,4 @@ def _read(row: dict[str, Any]) -> Budget:
 
 
 def _strictness(budget: Budget) -> float:
-    return float("inf") if budget.records is None else budget.records
+    return float("inf") if budget.records is None else float(budget.records)

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from xnn.attacks.observation import OwnFaces
+from xnn.attacks.statistics.held_out import cosines, unit_rows
 from xnn.errors import InsufficientDataError
-from xnn.metrics.identification import cosine_scores
 
 _MAX_PHOTOGRAPHS = 3000
 _HELD_OUT = 0.2
@@ -75,7 +75,7 @@ class Linker:
         strength, by_tokens, rank_1 = _choose(public, mean, deviation, seed)
         support = _flat(public.tokens, mean, deviation)
         centre = public.embeddings.mean(axis=0, dtype=np.float64)
-        weights = _solve(support, _unit(public.embeddings - centre), strength)
+        weights = _solve(support, unit_rows(public.embeddings - centre), strength)
         return cls(
             mean=mean,
             deviation=deviation,
@@ -103,8 +103,8 @@ class Linker:
         """
         if self.by_tokens:
             flat = _flat(features, self.mean, self.deviation)
-            return _cosines(flat, _flat(gallery.tokens, self.mean, self.deviation))
-        return _cosines(self.embed(features), gallery.embeddings - self.centre)
+            return cosines(flat, _flat(gallery.tokens, self.mean, self.deviation))
+        return cosines(self.embed(features), gallery.embeddings - self.centre)
 
 
 _LEARNED: dict[bytes, Linker] = {}
@@ -141,13 +141,13 @@ def _choose(
     support, queries = (_flat(p.tokens, mean, deviation) for p in (known, held))
     centre = known.embeddings.mean(axis=0, dtype=np.float64)
     across = queries[probes] @ support.T
-    targets = _unit(known.embeddings - centre)
+    targets = unit_rows(known.embeddings - centre)
     enrolled = held.embeddings[first] - centre
     found = [
-        (rank_1(_cosines(across @ _solve(support, targets, strength), enrolled)), strength, False)
+        (rank_1(cosines(across @ _solve(support, targets, strength), enrolled)), strength, False)
         for strength in _STRENGTHS
     ]
-    found.append((rank_1(_cosines(queries[probes], queries[first])), middle, True))
+    found.append((rank_1(cosines(queries[probes], queries[first])), middle, True))
     best = max(found, key=lambda one: one[0])
     return best[1], best[2], best[0]
 
@@ -169,19 +169,3 @@ def _flat(
     """Standardise each channel of each position and scale so that products are of order 1."""
     flat = ((tokens - mean) / deviation).reshape(len(tokens), -1)
     return (flat / np.sqrt(np.float32(flat.shape[1]))).astype(np.float32)
-
-
-def _cosines(
-    probes: Float32[np.ndarray, "q e"] | Float64[np.ndarray, "q e"],
-    gallery: Float32[np.ndarray, "g e"] | Float64[np.ndarray, "g e"],
-) -> Float64[np.ndarray, "q g"]:
-    return cosine_scores(_unit(probes), _unit(gallery))
-
-
-def _unit(
-    rows: Float32[np.ndarray, "b e"] | Float64[np.ndarray, "b e"],
-) -> Float64[np.ndarray, "b e"]:
-    """Scale rows to length 1; a zero row becomes a constant one rather than NaN."""
-    wide = rows.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.where(lengths > 0, wide / np.maximum(lengths, 1e-300), 1.0)

@@ -4,7 +4,7 @@ The truth about the records is with the judge (`xnn.redteam`), never here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
@@ -67,17 +67,17 @@ class OwnFaces:
             )
         drawn = np.random.default_rng(seed).permutation(people)[:num_second]
         second = np.isin(self.labels, drawn)
-        return self._renumbered(~second), self._renumbered(second)
+        known, held = (self.at(np.flatnonzero(kept)) for kept in (~second, second))
+        return known.renumbered(), held.renumbered()
 
-    def _renumbered(self, kept: np.ndarray) -> "OwnFaces":
-        part = self.at(np.flatnonzero(kept))
-        _, labels = np.unique(part.labels, return_inverse=True)
-        return OwnFaces(
-            crops=part.crops,
-            tokens=part.tokens,
-            embeddings=part.embeddings,
-            labels=labels.astype(np.int64),
-        )
+    def renumbered(self) -> "OwnFaces":
+        """Return the photographs with labels numbered from 0 without gaps."""
+        _, labels = np.unique(self.labels, return_inverse=True)
+        return replace(self, labels=labels.astype(np.int64))
+
+    def with_tokens(self, tokens: Float32[np.ndarray, "b m e"]) -> "OwnFaces":
+        """Return the photographs with other tokens, in the same order."""
+        return replace(self, tokens=tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

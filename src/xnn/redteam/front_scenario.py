@@ -5,7 +5,7 @@ the device itself: any photograph goes in, its z comes out. What it does not hol
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -110,7 +110,7 @@ def with_clean_features(faces: OwnFaces) -> OwnFaces:
     """Return faces whose tokens are LN(E(x)), as a front adds noise to them."""
     tokens = torch.from_numpy(np.ascontiguousarray(faces.tokens))
     normed = F.layer_norm(tokens, (tokens.shape[-1],), eps=LAYER_NORM_EPS)
-    return replace(faces, tokens=normed.numpy())
+    return faces.with_tokens(normed.numpy())
 
 
 def rows_of(labels: Int64[np.ndarray, " b"], limit: int) -> Int64[np.ndarray, " r"]:

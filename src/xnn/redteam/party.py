@@ -52,14 +52,7 @@ class Party:
 
     def restricted(self, rows: Int64[np.ndarray, " r"]) -> OwnFaces:
         """Return some photographs with labels numbered anew from 0."""
-        part = self.faces.at(rows)
-        _, labels = np.unique(part.labels, return_inverse=True)
-        return OwnFaces(
-            crops=part.crops,
-            tokens=part.tokens,
-            embeddings=part.embeddings,
-            labels=labels.astype(np.int64),
-        )
+        return self.faces.at(rows).renumbered()
 
 
 def make_party(

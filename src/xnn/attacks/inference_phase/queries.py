@@ -26,14 +26,7 @@ class Queried:
 
     def as_faces(self) -> OwnFaces:
         """Return the photographs with z in place of the clean features."""
-        return with_tokens(self.faces, self.records)
-
-
-def with_tokens(faces: OwnFaces, tokens: Float32[np.ndarray, "b m e"]) -> OwnFaces:
-    """Return the photographs with other tokens, in the same order."""
-    return OwnFaces(
-        crops=faces.crops, tokens=tokens, embeddings=faces.embeddings, labels=faces.labels
-    )
+        return self.faces.with_tokens(self.records)
 
 
 def no_queries(observation: Observation) -> str | None:
@@ -102,7 +95,7 @@ def whole_people(faces: OwnFaces, num: int, *, seed: int) -> OwnFaces:
     order = _by_person(faces.labels, rng)[:num]
     people, counts = np.unique(faces.labels[order], return_counts=True)
     kept = order[np.isin(faces.labels[order], people[counts >= 2])]
-    return renumbered(faces.at(np.sort(kept)))
+    return faces.at(np.sort(kept)).renumbered()
 
 
 def spread(faces: OwnFaces, num: int, *, seed: int) -> OwnFaces:
@@ -113,18 +106,7 @@ def spread(faces: OwnFaces, num: int, *, seed: int) -> OwnFaces:
     starts = np.r_[0, np.flatnonzero(np.diff(labels)) + 1]
     nth = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
     first = order[np.argsort(nth, kind="stable")][:num]
-    return renumbered(faces.at(np.sort(first)))
-
-
-def renumbered(faces: OwnFaces) -> OwnFaces:
-    """Return the photographs with labels numbered from 0 without gaps."""
-    _, labels = np.unique(faces.labels, return_inverse=True)
-    return OwnFaces(
-        crops=faces.crops,
-        tokens=faces.tokens,
-        embeddings=faces.embeddings,
-        labels=labels.astype(np.int64),
-    )
+    return faces.at(np.sort(first)).renumbered()
 
 
 def _by_person(

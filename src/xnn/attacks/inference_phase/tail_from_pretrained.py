@@ -24,7 +24,6 @@ from xnn.attacks.inference_phase.queries import (
     ask,
     no_queries,
     whole_people,
-    with_tokens,
 )
 from xnn.attacks.inference_phase.tail_training import attackers_own, train_tail
 from xnn.attacks.observation import Observation
@@ -89,7 +88,7 @@ class TailFromPretrained(Attack):
         start = self._pretrained(observation, seed)
         match = moment_match(asked.records, observation.public.tokens)
         trained = train_tail(
-            with_tokens(asked.faces, match(asked.records)),
+            asked.faces.with_tokens(match(asked.records)),
             attackers_own(settings.train, seed),
             start.config,
             work_dir / "tail",

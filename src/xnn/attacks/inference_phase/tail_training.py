@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from xnn.attacks.inference_phase.queries import renumbered
 from xnn.attacks.observation import OwnFaces
 from xnn.attacks.statistics.held_out import cosines, held_out_people
 from xnn.models.tail import Tail, TailConfig
@@ -65,8 +64,8 @@ def train_tail(
     held = np.zeros(len(faces), dtype=bool)
     if held_out * len(np.unique(faces.labels)) >= _FEWEST_HELD:
         held = held_out_people(faces.labels, share=held_out, seed=config.seed)
-    source = _source(renumbered(faces.at(np.flatnonzero(~held))))
-    val = _source(renumbered(faces.at(np.flatnonzero(held)))) if held.any() else None
+    source = _source(faces.at(np.flatnonzero(~held)).renumbered())
+    val = _source(faces.at(np.flatnonzero(held)).renumbered()) if held.any() else None
     tail, head = new_tail_and_head(tail_config, source.num_classes, config)
     if start is not None:
         tail.load_state_dict(start.state_dict())

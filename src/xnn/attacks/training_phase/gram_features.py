@@ -158,7 +158,7 @@ class _Reading:
         self._means = white.mean(axis=0)
         self._anchors = free_anchors(white, _FREE_ANCHORS)
         self._features = self._describe(white)
-        self.own = _with_tokens(public, self._features)
+        self.own = public.with_tokens(self._features)
 
     def of(self, records: Float32[np.ndarray, "r m e"]) -> Float32[np.ndarray, "r s k"]:
         """Return the features of an upload under any one key, in mean and spread as the own ones.
@@ -185,7 +185,7 @@ class _Reading:
         features = self._describe(white)
         if len(faces) >= _FEWEST_RECORDS:
             features = _brought_to(features, self._features)
-        return _with_tokens(faces, features)
+        return faces.with_tokens(features)
 
     def _describe(self, white: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b s k"]:
         if self._moments is None:
@@ -215,9 +215,3 @@ def _brought_to(
     least = 1e-6 * max(float(deviation.mean()), 1e-30)
     scale = reference.std(axis=0) / np.maximum(deviation, least)
     return (features - mean) * scale + reference.mean(axis=0)
-
-
-def _with_tokens(faces: OwnFaces, tokens: Float32[np.ndarray, "b s k"]) -> OwnFaces:
-    return OwnFaces(
-        crops=faces.crops, tokens=tokens, embeddings=faces.embeddings, labels=faces.labels
-    )

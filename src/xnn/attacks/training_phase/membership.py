@@ -257,14 +257,7 @@ def _some_people(public: OwnFaces, limit: int, rng: np.random.Generator) -> OwnF
         )
     sizes = np.array([np.sum(public.labels == person) for person in people])
     enough = max(_FEWEST_PEOPLE, int(np.searchsorted(np.cumsum(sizes), limit)))
-    part = public.at(np.flatnonzero(np.isin(public.labels, people[:enough])))
-    _, labels = np.unique(part.labels, return_inverse=True)
-    return OwnFaces(
-        crops=part.crops,
-        tokens=part.tokens,
-        embeddings=part.embeddings,
-        labels=labels.astype(np.int64),
-    )
+    return public.at(np.flatnonzero(np.isin(public.labels, people[:enough]))).renumbered()
 
 
 def _embeddings(tail: Tail, records: Float32[np.ndarray, "r m e"]) -> Float64[np.ndarray, "r w"]:

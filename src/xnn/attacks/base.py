@@ -15,6 +15,15 @@ Goal = Literal["linkage", "unlinkability", "membership", "classes"]
 uploads show one person; whether a photograph was used; which person a class number is."""
 
 
+HEADLINES: dict[Goal, str] = {
+    "linkage": "rank_1",
+    "unlinkability": "d_sys",
+    "membership": "auc",
+    "classes": "accuracy",
+}
+"""The metric, of the protocol named like the goal, by which an attack is judged first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackCard:
     """What everybody should know of an attack."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from xnn.attacks.knowledge import Knowledge
-from xnn.attacks.suite import ATTACKS
 from xnn.bench.cells import CellStore
 from xnn.cli.measured import command_line
 from xnn.cli.output import emit, progress
@@ -52,7 +51,7 @@ def run_preflight(
     attacker = None if public is None else load_faces(public)
     ours, theirs = load_parties(load_faces(data), attacker, loaded, store)
     level = Knowledge(public_faces="same_collection" if theirs is None else "other_collection")
-    trials = plan([name for name in QUICK if name in ATTACKS], base=level, pairs=_PAIRS)
+    trials = plan(QUICK, base=level, pairs=_PAIRS)
     settings = BoardSettings(
         schemes=(scheme,), trials=trials, seeds=seeds, workers=workers, utility=False
     )

@@ -9,21 +9,19 @@ import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from xnn.attacks.suite import find_attack
 from xnn.bench.cells import CellStore
 from xnn.errors import ConfigError, XnnError
-from xnn.metrics.evaluation import Measured
+from xnn.redteam.attempt import Found
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
 from xnn.redteam.trials import Trial
 from xnn.redteam.utility_cell import UtilitySpec, run_utility_cell
 from xnn.schemes import find_scheme
-
-Found = tuple[tuple[Measured, ...], dict[str, Any]]
 
 Spec = TypeVar("Spec", CellSpec, UtilitySpec)
 

@@ -2,7 +2,6 @@
 
 import functools
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,14 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 
 from xnn.attacks.suite import find_attack
-from xnn.errors import InsufficientDataError
 from xnn.extractors.catalog import load_extractor
 from xnn.extractors.interface import Extractor
-from xnn.metrics.evaluation import Measured
 from xnn.models.tail import Tail
+from xnn.redteam.attempt import Found, attempt
 from xnn.redteam.casting import Sizes
 from xnn.redteam.duplicates import copies_in_public
-from xnn.redteam.judge import measure
-from xnn.redteam.judges import Judge, judges_for
-from xnn.redteam.party import Party, open_party
+from xnn.redteam.judges import judges_for
+from xnn.redteam.party import Party, opened_party
 from xnn.redteam.scenario import Scenario
 from xnn.redteam.trials import Trial
 from xnn.schemes import find_scheme
@@ -68,49 +65,23 @@ class CellSpec:
         }
 
 
-def run_cell(spec: CellSpec) -> tuple[tuple[Measured, ...], dict[str, Any]]:
-    """Play one scenario, attack it and judge the answer.
-
-    Returns:
-        What was measured, and details: seconds, what the attack noticed, or why it was not tried
-        (`refused`: it does not apply; `too_little`: it needs more data than there is).
-    """
-    start = time.monotonic()
-    attack = find_attack(spec.trial.attack)
-    scenario = scenario_of(spec)
-    try:
-        observation, truth = scenario.play(
-            spec.scheme, attack.card, spec.trial.knowledge, seed=spec.seed
-        )
-        refused = attack.refusal(find_scheme(spec.scheme).card, observation)
-        if refused is not None:
-            return (), {"refused": refused, "wall_s": time.monotonic() - start}
-        attacking = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="xnn-attack-") as folder:
-            answer = attack.run(observation, seed=spec.seed, work_dir=Path(folder) / "run")
-    except InsufficientDataError as error:
-        return (), {"too_little": str(error), "wall_s": time.monotonic() - start}
-    attack_s = time.monotonic() - attacking
-    measured = measure(
-        answer,
-        truth,
-        observation,
-        judges=_judges(spec, scenario) if answer.pictures is not None else (),
-        generator=np.random.default_rng(spec.seed),
+def run_cell(spec: CellSpec) -> Found:
+    """Play one scenario, attack it and judge the answer."""
+    attack, scenario = find_attack(spec.trial.attack), scenario_of(spec)
+    knowledge = spec.trial.knowledge
+    return attempt(
+        attack,
+        find_scheme(spec.scheme).card,
+        lambda: scenario.play(spec.scheme, attack.card, knowledge, seed=spec.seed),
+        lambda: judges_for(spec.extractor, scenario.bystanders(knowledge, seed=spec.seed)),
+        seed=spec.seed,
     )
-    details = {**answer.details, "attack_s": attack_s, "wall_s": time.monotonic() - start}
-    return tuple(measured), details
-
-
-def _judges(spec: CellSpec, scenario: Scenario) -> tuple[Judge, ...]:
-    bystanders = scenario.bystanders(spec.trial.knowledge, seed=spec.seed)
-    return judges_for(spec.extractor, bystanders)
 
 
 def scenario_of(spec: CellSpec) -> Scenario:
     """Return the scenario of a cell, its parties opened and shared by the cells of a process."""
     return Scenario(
-        victim=_party(spec.victim),
+        victim=opened_party(spec.victim),
         public=None if spec.public is None else _without_copies(spec.victim, spec.public),
         sizes=spec.sizes,
         tokens_of=functools.partial(_tokens, spec.extractor, spec.split_depth),
@@ -132,15 +103,10 @@ def train_tail(
     return tail
 
 
-@functools.lru_cache(maxsize=2)
-def _party(place: Path) -> Party:
-    return open_party(place)
-
-
 @functools.lru_cache(maxsize=1)
 def _without_copies(victim: Path, public: Path) -> Party:
-    party = _party(public)
-    copies = copies_in_public(_party(victim), party)
+    party = opened_party(public)
+    copies = copies_in_public(opened_party(victim), party)
     return party.without(copies) if len(copies) else party
 
 

@@ -4,7 +4,6 @@ Each seed draws its own split of the owner's people and its own training. The te
 suspects; they are used once. The attacker's people are others.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,16 +18,16 @@ from xnn.attacks.base import Attack
 from xnn.attacks.suite import ATTACKS
 from xnn.bench.cells import CellStore, fingerprint
 from xnn.bench.utility import Report
-from xnn.errors import ConfigError, InsufficientDataError
+from xnn.errors import ConfigError
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
 from xnn.faces.splits import SplitSettings, split_faces
-from xnn.metrics.evaluation import Measured, evaluate_embeddings, pooled_rows
+from xnn.metrics.evaluation import evaluate_embeddings, pooled_rows
 from xnn.owner.noise.finished import NoiseRun
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
+from xnn.redteam.attempt import Found, attempt
 from xnn.redteam.front_scenario import FrontScenario, rows_of, with_clean_features
-from xnn.redteam.judge import measure
 from xnn.redteam.judges import judges_for
 from xnn.redteam.party import Party, make_party
 from xnn.redteam.verdicts import succeeded
@@ -36,8 +35,6 @@ from xnn.redteam.verdicts import succeeded
 CONTROL = "plain"
 STUDENT, TEACHER = "student", "teacher"
 _AT_ONCE = 64
-
-Found = tuple[tuple[Measured, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,26 +100,26 @@ def measure_noise(
     """
     cells = CellStore(store / "cells")
     attacker = make_party(public, extractor, store)
+    named = _facts(victim, attacker, extractor, settings)
+    parties = (STUDENT, TEACHER, *settings.chosen())
     found: dict[tuple[str, str], list[Found]] = {}
     for seed in range(settings.seeds):
         split = split_faces(victim, replace(settings.split, seed=seed))
         for preset in dict.fromkeys((CONTROL, *settings.presets)):
-            facts = _facts(victim, attacker, extractor, settings, preset, seed)
-            missing = [
-                party
-                for party in (STUDENT, TEACHER, *settings.chosen())
-                if cells.load(facts | {"party": party}) is None
-            ]
+            recipe = find_noise_preset(preset, extractor.card.shape)
+            facts = named | {"preset": preset, "seed": seed, "recipe": recipe.to_dict()}
+            kept = {party: cells.load(facts | {"party": party}) for party in parties}
+            missing = [party for party, one in kept.items() if one is None]
             if missing:
                 report(f"{preset}, seed {seed}: {', '.join(missing)}")
                 for party, one in _play(
                     split, attacker, extractor, settings, preset, seed, store, missing
                 ):
                     cells.save(facts | {"party": party}, *one)
-            for party in (STUDENT, TEACHER, *settings.chosen()):
-                kept = cells.load(facts | {"party": party})
-                if kept is not None:
-                    found.setdefault((preset, party), []).append(kept)
+                    kept[party] = one
+            for party, one in kept.items():
+                if one is not None:
+                    found.setdefault((preset, party), []).append(one)
     return _rows(found, extractor.card.name)
 
 
@@ -169,7 +166,6 @@ def _play(
 def _attack(
     attack: Attack, scenario: FrontScenario, run: NoiseRun, extractor: str, seed: int
 ) -> Found:
-    start = time.monotonic()
     holds_server = attack.card.needs_tail
     opener = run.opener
     opened = None
@@ -180,25 +176,15 @@ def _attack(
             with torch.no_grad():
                 return found(torch.from_numpy(sent)).numpy()
 
-    observation, truth = scenario.play(
-        seed=seed, opened=opened, student=run.student if holds_server else None
+    return attempt(
+        attack,
+        None,
+        lambda: scenario.play(
+            seed=seed, opened=opened, student=run.student if holds_server else None
+        ),
+        lambda: judges_for(extractor),
+        seed=seed,
     )
-    refused = attack.refusal(None, observation)
-    if refused is not None:
-        return (), {"refused": refused, "wall_s": time.monotonic() - start}
-    try:
-        with tempfile.TemporaryDirectory(prefix="xnn-attack-") as folder:
-            answer = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
-    except InsufficientDataError as error:
-        return (), {"too_little": str(error), "wall_s": time.monotonic() - start}
-    measured = measure(
-        answer,
-        truth,
-        observation,
-        judges=judges_for(extractor),
-        generator=np.random.default_rng(seed),
-    )
-    return tuple(measured), {"wall_s": time.monotonic() - start, **answer.details}
 
 
 def _suspects(split: FaceSet, extractor: Extractor, store: Path) -> Any:
@@ -270,22 +256,15 @@ def _judged(
 
 
 def _facts(
-    victim: FaceSet,
-    attacker: Party,
-    extractor: Extractor,
-    settings: NoiseBenchSettings,
-    preset: str,
-    seed: int,
+    victim: FaceSet, attacker: Party, extractor: Extractor, settings: NoiseBenchSettings
 ) -> dict[str, Any]:
+    """Return what names every cell; preset, seed, recipe and party come to it."""
     return {
         "measurement": "noise",
         "victim": fingerprint(victim),
         "public": attacker.fingerprint,
         "num_public": settings.public,
         "extractor_digest": extractor.card.digest(),
-        "preset": preset,
-        "seed": seed,
-        "recipe": find_noise_preset(preset, extractor.card.shape).to_dict(),
         "epochs": list(settings.epochs),
         "split": asdict(settings.split),
     }

@@ -1,6 +1,7 @@
 """A face set as a party of a scenario holds it: crops, features and embeddings, computed once."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,12 @@ def open_party(place: Path) -> Party:
         raise CorruptError(
             f"the kept features {place.name!r} are damaged; remove the folder and run again"
         ) from error
+
+
+@functools.lru_cache(maxsize=2)
+def opened_party(place: Path) -> Party:
+    """Return `open_party`, opened once for all cells of a process."""
+    return open_party(place)
 
 
 def _compute(

@@ -1,8 +1,6 @@
 """Rebuilt faces beside the truth, for the owner's eyes: what an attacker without the key sees."""
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,6 +8,7 @@ from jaxtyping import UInt8
 from xnn.attacks.knowledge import Knowledge, PublicFaces
 from xnn.attacks.suite import find_attack
 from xnn.errors import ConfigError, InsufficientDataError
+from xnn.redteam.attempt import answer_of
 from xnn.redteam.cell import CellSpec, scenario_of
 from xnn.redteam.trials import Trial
 from xnn.schemes import find_scheme
@@ -44,8 +43,7 @@ def rebuild_faces(
             )
             if attack.refusal(find_scheme(spec.scheme).card, observation) is not None:
                 continue
-            with tempfile.TemporaryDirectory(prefix="xnn-rebuilt-") as folder:
-                answer = attack.run(observation, seed=seed, work_dir=Path(folder) / "run")
+            answer = answer_of(attack, observation, seed=seed)
         except (InsufficientDataError, ConfigError):
             continue
         if answer.pictures is not None:

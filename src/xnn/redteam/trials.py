@@ -3,23 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from xnn.attacks.base import Goal
 from xnn.attacks.knowledge import Knowledge
 from xnn.attacks.suite import ATTACKS, find_attack
 from xnn.errors import ConfigError
 
-HEADLINES: dict[Goal, tuple[str, str]] = {
-    "linkage": ("linkage", "rank_1"),
-    "unlinkability": ("unlinkability", "d_sys"),
-    "membership": ("membership", "auc"),
-    "classes": ("classes", "accuracy"),
-}
-"""Protocol and metric that an attack of each goal is judged by first."""
-
 PAIRS = (1, 4, 16, 100)
 """Known pairs that attacks on pairs are granted, one trial each."""
 
-_WITH_PAIRS = ("class-anchors", "known-plaintext", "learned-inversion", "relu-key")
+_WITH_PAIRS = ("class-anchors", "known-plaintext", "learned-inversion")
 _WITH_QUERIES = {"chosen-plaintext": 32}
 _WITH_COUNTS = {"label-size": 0.1}
 """Attacks that rest on a rough idea of class sizes, and how far off it is."""

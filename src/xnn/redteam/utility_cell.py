@@ -1,6 +1,5 @@
 """What a scheme costs in recognition, on the same photographs that a board attacks."""
 
-import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -11,7 +10,7 @@ from xnn.bench.utility import UtilitySettings, train_and_test
 from xnn.faces.dataset import FaceSet, Sample
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import Measured
-from xnn.redteam.party import Party, open_party
+from xnn.redteam.party import Party, opened_party
 from xnn.schemes import KeyStream, find_scheme
 from xnn.training.presets import adamw, adamw_tail
 from xnn.types import SubjectId, TokenShape
@@ -54,7 +53,7 @@ def run_utility_cell(spec: UtilitySpec) -> tuple[tuple[Measured, ...], dict[str,
     Raises:
         InsufficientDataError: Too few subjects or images to divide.
     """
-    party = _party(spec.victim)
+    party = opened_party(spec.victim)
     scheme = find_scheme(spec.scheme)
     shape = TokenShape(*party.faces.tokens.shape[1:])
     record = scheme.record_shape(shape)
@@ -92,8 +91,3 @@ def _as_face_set(party: Party) -> FaceSet:
         for row, label in enumerate(party.faces.labels)
     )
     return FaceSet(name=party.name, samples=samples)
-
-
-@functools.lru_cache(maxsize=2)
-def _party(place: Path) -> Party:
-    return open_party(place)

@@ -5,10 +5,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xnn.attacks.base import HEADLINES
 from xnn.attacks.suite import find_attack
 from xnn.metrics.evaluation import pooled_rows
-from xnn.redteam.board import BoardCells, Found
-from xnn.redteam.trials import HEADLINES, Trial
+from xnn.redteam.attempt import Found
+from xnn.redteam.board import BoardCells
+from xnn.redteam.trials import Trial
 
 Verdict = Literal[
     "broken", "not broken by this suite", "not working", "not applicable", "too little data"
@@ -54,10 +56,15 @@ def headline_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one row per scheme and trial: the rate that its attack is judged by first."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        goal = find_attack(row["attack"]).card.goal
-        if (row["protocol"], row["metric"]) == HEADLINES[goal]:
+        if (row["protocol"], row["metric"]) == headline_of(row["attack"]):
             found.setdefault((row["scheme"], row["trial"]), row)
     return list(found.values())
+
+
+def headline_of(attack: str) -> tuple[str, str]:
+    """Return the protocol and the metric that an attack is judged by first."""
+    goal = find_attack(attack).card.goal
+    return goal, HEADLINES[goal]
 
 
 def verdict(trial: Trial, found: Sequence[Found], control: Sequence[Found]) -> Verdict:
@@ -86,11 +93,11 @@ def succeeded(protocol: str, row: dict[str, Any]) -> bool:
 
 
 def _succeeds(trial: Trial, row: dict[str, Any]) -> bool:
-    return succeeded(HEADLINES[find_attack(trial.attack).card.goal][0], row)
+    return succeeded(headline_of(trial.attack)[0], row)
 
 
 def _headline(trial: Trial, found: Sequence[Found]) -> dict[str, Any] | None:
-    protocol, metric = HEADLINES[find_attack(trial.attack).card.goal]
+    protocol, metric = headline_of(trial.attack)
     for row in pooled_rows([measured for measured, _ in found]):
         if (row["protocol"], row["metric"]) == (protocol, metric):
             return row
@@ -105,7 +112,7 @@ def _measured_rows(
         reason = next(
             (d.get("refused") or d.get("too_little") for _, d in found), "nothing was measured"
         )
-        protocol, metric = HEADLINES[find_attack(trial.attack).card.goal]
+        protocol, metric = headline_of(trial.attack)
         return [{"protocol": protocol, "metric": metric, "value": None, "reason": reason}]
     beside = {
         (row["protocol"], row["metric"]): row["value"]

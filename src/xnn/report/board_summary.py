@@ -4,15 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xnn.attacks.base import HEADLINES
 from xnn.attacks.suite import find_attack
-
-HEADLINES = {
-    "linkage": "rank_1",
-    "unlinkability": "d_sys",
-    "membership": "auc",
-    "classes": "accuracy",
-}
-"""Metric shown of each protocol that an attack may be judged by first."""
 
 UTILITY_METRIC = ("by_person", "rank_1")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from xnn.errors import CorruptError, FormatError, StorageError
+from xnn.errors import CorruptError, FormatError, StorageError, VersionError
 
 
 @contextlib.contextmanager
@@ -107,6 +107,60 @@ def read_json(path: Path, *, limit_bytes: int = 64 << 20) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise FormatError(f"{path.name!r} holds a {type(value).__name__}, expected an object")
     return value
+
+
+def write_card(
+    path: Path, card: dict[str, Any], *, form: str, version: int, digests: dict[str, Any]
+) -> None:
+    """Write the card of a bundle, with its own digest and those of the files beside it.
+
+    Args:
+        path: Written last, since it makes a folder a bundle.
+        card: Plain data.
+        form: Name of the format.
+        version: Of the format.
+        digests: More fields: what the other files must be.
+    """
+    sealed = {"card": card, "card_sha256": _sha256_of_card(card), **digests}
+    write_json(path, {"format": form, "version": version, **sealed})
+
+
+def read_card(
+    path: Path, *, form: str, version: int, what: str, again: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what `write_card` wrote.
+
+    Args:
+        path: Must exist.
+        form: Name of the format.
+        version: The one that this program reads.
+        what: Kind of the bundle for messages, as in "server bundle".
+        again: What to do with a damaged one, as in "fetch".
+
+    Returns:
+        The card, and the whole content with the digests.
+
+    Raises:
+        FormatError: Another format.
+        VersionError: Another version.
+        CorruptError: The card was altered.
+    """
+    content = read_json(path)
+    if content.get("format") != form:
+        raise FormatError(f"{path.name!r} is not the card of a {what}")
+    if content.get("version") != version:
+        raise VersionError(
+            f"this {what} has format {content.get('version')!r}, this program reads "
+            f"{version}; use the program that wrote it"
+        )
+    card = content.get("card")
+    if not isinstance(card, dict) or _sha256_of_card(card) != content.get("card_sha256"):
+        raise CorruptError(f"{path.name!r} was altered: its checksum differs; {again} it again")
+    return card, content
+
+
+def _sha256_of_card(card: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(card)).hexdigest()
 
 
 def _flush_folder(path: Path) -> None:

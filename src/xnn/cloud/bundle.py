@@ -4,7 +4,6 @@ A bundle is a folder of two files. `tail.safetensors` holds the weights; `bundle
 card, the digest of the weights and its own, and is written last.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,8 @@ from typing import Any
 import safetensors
 import safetensors.torch
 
-from xnn.errors import ConfigError, CorruptError, FormatError, VersionError
-from xnn.files import (
-    canonical_json,
-    disk_errors,
-    open_atomically,
-    read_json,
-    sha256_of_file,
-    write_json,
-)
+from xnn.errors import ConfigError, CorruptError, FormatError
+from xnn.files import disk_errors, open_atomically, read_card, sha256_of_file, write_card
 from xnn.models.tail import Tail, TailConfig
 from xnn.types import TokenShape
 
@@ -109,16 +101,13 @@ def save_bundle(folder: Path, tail: Tail, card: BundleCard) -> None:
     weights = {name: t.detach().cpu().contiguous() for name, t in tail.state_dict().items()}
     with open_atomically(folder / WEIGHTS_NAME) as file:
         file.write(safetensors.torch.save(weights))
-    content = card.to_dict()
-    write_json(
+    digest = sha256_of_file(folder / WEIGHTS_NAME)
+    write_card(
         folder / CARD_NAME,
-        {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "card": content,
-            "card_sha256": _digest(content),
-            "weights_sha256": sha256_of_file(folder / WEIGHTS_NAME),
-        },
+        card.to_dict(),
+        form=FORMAT,
+        version=FORMAT_VERSION,
+        digests={"weights_sha256": digest},
     )
 
 
@@ -136,17 +125,10 @@ def load_bundle(folder: Path) -> Bundle:
         raise FormatError(
             f"{folder.name!r} has no {CARD_NAME}: not a bundle, or its training was interrupted"
         )
-    content = read_json(folder / CARD_NAME)
-    if content.get("format") != FORMAT:
-        raise FormatError(f"{CARD_NAME!r} is not the card of a bundle")
-    if content.get("version") != FORMAT_VERSION:
-        raise VersionError(
-            f"this bundle has format {content.get('version')!r}, this program reads "
-            f"{FORMAT_VERSION}; use the program that wrote it"
-        )
-    fields, weights_path = content.get("card"), folder / WEIGHTS_NAME
-    if not isinstance(fields, dict) or _digest(fields) != content.get("card_sha256"):
-        raise CorruptError(f"{CARD_NAME!r} was altered: its checksum differs; fetch it again")
+    fields, content = read_card(
+        folder / CARD_NAME, form=FORMAT, version=FORMAT_VERSION, what="bundle", again="fetch"
+    )
+    weights_path = folder / WEIGHTS_NAME
     if not weights_path.is_file() or sha256_of_file(weights_path) != content.get("weights_sha256"):
         raise CorruptError(f"{WEIGHTS_NAME!r} is missing or altered; fetch the bundle again")
     card = BundleCard.from_dict(fields)
@@ -156,7 +138,3 @@ def load_bundle(folder: Path) -> Bundle:
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise CorruptError(f"{WEIGHTS_NAME!r} does not fit its card; fetch it again") from error
     return Bundle(tail=tail.eval(), card=card)
-
-
-def _digest(card: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(card)).hexdigest()

@@ -20,10 +20,9 @@ from xnn.device.card import (
     MODEL_NAME,
     SERVER_CARD_NAME,
     DeviceCard,
-    card_digest,
 )
-from xnn.errors import ConfigError, CorruptError, FormatError, MissingExtraError, VersionError
-from xnn.files import read_json, sha256_of_file, write_json
+from xnn.errors import ConfigError, CorruptError, FormatError, MissingExtraError
+from xnn.files import read_card, sha256_of_file, write_card
 from xnn.schemes import KeyStream
 
 _BATCH = 64
@@ -58,21 +57,17 @@ class DeviceBundle:
 
 def finish_device_bundle(folder: Path, card: DeviceCard) -> None:
     """Write the card beside models that are there already; this makes the folder a bundle."""
-    content = card.to_dict()
     files = {
         name: sha256_of_file(folder / name)
         for name in (MODEL_NAME, INT8_NAME)
         if (folder / name).is_file()
     }
-    write_json(
+    write_card(
         folder / CARD_NAME,
-        {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "card": content,
-            "card_sha256": card_digest(content),
-            "files": files,
-        },
+        card.to_dict(),
+        form=FORMAT,
+        version=FORMAT_VERSION,
+        digests={"files": files},
     )
 
 
@@ -111,17 +106,14 @@ def read_device_card(folder: Path) -> tuple[DeviceCard, dict[str, str]]:
                 "a device needs its own bundle"
             )
         raise FormatError(f"{folder.name!r} has no {CARD_NAME}: not a device bundle")
-    content = read_json(folder / CARD_NAME)
-    if content.get("format") != FORMAT:
-        raise FormatError(f"{CARD_NAME!r} is not the card of a device bundle")
-    if content.get("version") != FORMAT_VERSION:
-        raise VersionError(
-            f"this device bundle has format {content.get('version')!r}, this program reads "
-            f"{FORMAT_VERSION}; use the program that wrote it"
-        )
-    fields, files = content.get("card"), content.get("files")
-    if not isinstance(fields, dict) or card_digest(fields) != content.get("card_sha256"):
-        raise CorruptError(f"{CARD_NAME!r} was altered: its checksum differs; export it again")
+    fields, content = read_card(
+        folder / CARD_NAME,
+        form=FORMAT,
+        version=FORMAT_VERSION,
+        what="device bundle",
+        again="export",
+    )
+    files = content.get("files")
     if not isinstance(files, dict):
         raise CorruptError(f"{CARD_NAME!r} names no files; export it again")
     return DeviceCard.from_dict(fields), files

@@ -1,11 +1,9 @@
 """What a device bundle is for, and the digest that ties it to its server."""
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from xnn.errors import CorruptError
-from xnn.files import canonical_json
 from xnn.types import TokenShape
 
 FORMAT = "xnn-device"
@@ -61,8 +59,3 @@ class DeviceCard:
             raise CorruptError(
                 f"the device's card is malformed: {error}; export the bundle again"
             ) from error
-
-
-def card_digest(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of a card's plain data."""
-    return hashlib.sha256(canonical_json(content)).hexdigest()

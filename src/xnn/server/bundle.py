@@ -3,7 +3,6 @@
 A folder of `student.safetensors` and `server.json`, which holds every digest and is written last.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -14,18 +13,12 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from xnn.errors import CorruptError, FormatError, ShapeError, VersionError
-from xnn.files import (
-    canonical_json,
-    disk_errors,
-    open_atomically,
-    read_json,
-    sha256_of_file,
-    write_json,
-)
+from xnn.errors import CorruptError, FormatError, ShapeError
+from xnn.files import disk_errors, open_atomically, read_card, sha256_of_file, write_card
 from xnn.models.coupling import Coupling
 from xnn.models.noise_generator import Opener
 from xnn.models.tail import Tail, TailConfig
+from xnn.training.checkpoint import under_prefix, with_prefix
 
 FORMAT = "xnn-server"
 FORMAT_VERSION = 1
@@ -112,22 +105,19 @@ def save_server_bundle(folder: Path, tail: Tail, opener: Opener | None, card: Se
     with disk_errors("make the folder of the bundle", folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CARD_NAME).unlink(missing_ok=True)
-    tensors = {f"tail/{name}": t for name, t in tail.state_dict().items()}
+    tensors = with_prefix("tail", tail.state_dict())
     if opener is not None:
-        tensors |= {f"opener/{name}": t for name, t in opener.state_dict().items()}
+        tensors |= with_prefix("opener", opener.state_dict())
     content = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     with open_atomically(folder / WEIGHTS_NAME) as file:
         file.write(safetensors.torch.save(content))
-    fields = card.to_dict()
-    write_json(
+    digest = sha256_of_file(folder / WEIGHTS_NAME)
+    write_card(
         folder / CARD_NAME,
-        {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "card": fields,
-            "card_sha256": _digest(fields),
-            "weights_sha256": sha256_of_file(folder / WEIGHTS_NAME),
-        },
+        card.to_dict(),
+        form=FORMAT,
+        version=FORMAT_VERSION,
+        digests={"weights_sha256": digest},
     )
 
 
@@ -146,8 +136,8 @@ def load_server_bundle(folder: Path) -> ServerBundle:
         tensors = safetensors.torch.load_file(folder / WEIGHTS_NAME)
         with torch.random.fork_rng(devices=[]):
             tail = Tail(card.tail)
-        tail.load_state_dict(_part("tail", tensors))
-        opener = _opener(card, _part("opener", tensors))
+        tail.load_state_dict(under_prefix("tail", tensors))
+        opener = _opener(card, under_prefix("opener", tensors))
     except (RuntimeError, TypeError, LookupError, ValueError, safetensors.SafetensorError) as error:
         raise CorruptError(f"{WEIGHTS_NAME!r} does not fit its card; export it again") from error
     return ServerBundle(card, tail, opener)
@@ -169,26 +159,14 @@ def _read_card(folder: Path) -> ServerCard:
                 "a server needs its own bundle"
             )
         raise FormatError(f"{folder.name!r} has no {CARD_NAME}: not a server bundle")
-    content = read_json(folder / CARD_NAME)
-    if content.get("format") != FORMAT:
-        raise FormatError(f"{CARD_NAME!r} is not the card of a server bundle")
-    if content.get("version") != FORMAT_VERSION:
-        raise VersionError(
-            f"this server bundle has format {content.get('version')!r}, this program reads "
-            f"{FORMAT_VERSION}; use the program that wrote it"
-        )
-    fields, path = content.get("card"), folder / WEIGHTS_NAME
-    if not isinstance(fields, dict) or _digest(fields) != content.get("card_sha256"):
-        raise CorruptError(f"{CARD_NAME!r} was altered: its checksum differs; export it again")
+    fields, content = read_card(
+        folder / CARD_NAME,
+        form=FORMAT,
+        version=FORMAT_VERSION,
+        what="server bundle",
+        again="export",
+    )
+    path = folder / WEIGHTS_NAME
     if not path.is_file() or sha256_of_file(path) != content.get("weights_sha256"):
         raise CorruptError(f"{WEIGHTS_NAME!r} is missing or altered; export the bundle again")
     return ServerCard.from_dict(fields)
-
-
-def _part(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{name}/"
-    return {key[len(start) :]: t for key, t in tensors.items() if key.startswith(start)}
-
-
-def _digest(card: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(card)).hexdigest()

@@ -2,19 +2,16 @@
 
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, final
 
 import numpy as np
 import torch
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
-from xnn.cli.output import emit, progress, stderr, warn
+from xnn.cli.live_view import LiveView
+from xnn.cli.output import emit, progress, warn
 from xnn.device.bundle import load_device_bundle
 from xnn.device.export import export_device
 from xnn.errors import ConfigError, MissingExtraError
@@ -229,49 +226,27 @@ def _draw_curves(run: NoiseRun, out: Path) -> dict[str, str]:
 
 
 @final
-class StageView:
-    """A bar for the running stage and its last epochs as a table, live on stderr."""
+class StageView(LiveView):
+    """The bar of the running stage, and its last epochs as a table."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]}"),
-            TimeRemainingColumn(),
-        )
-        self._task = self._bar.add_task("reading the crops", total=None, loss="")
+        super().__init__("reading the crops")
         self._stage = ""
         self._rows: list[dict[str, float]] = []
-        self._live = Live(self._bar, console=stderr(), transient=True, refresh_per_second=4)
-
-    def __enter__(self) -> "StageView":
-        if self._live.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
 
     def show(self, event: StageEvent) -> None:
         """Take an event."""
         if event.stage != self._stage:
             self._stage, self._rows = event.stage, []
-        self._bar.update(
-            self._task,
-            description=event.stage,
+        self.advance(
+            event.step,
             total=event.num_steps,
-            completed=event.step,
+            doing=event.stage,
             loss=f"loss {event.loss:.3f}, guessing {event.chance_loss:.3f}",
         )
         if event.row is not None:
             self._rows.append(event.row)
-            self._live.update(Group(self._table(), self._bar))
+            self.show_table(self._table())
 
     def _table(self) -> Table:
         names = [name for name in self._rows[0] if name != "step"]

@@ -1,16 +1,13 @@
 """`xnn train`: the cloud's command. It imports nothing that could read a key."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, Literal, final
 
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xnn.cli.output import emit, stderr, warn
+from xnn.cli.live_view import LiveView
+from xnn.cli.output import emit, warn
 from xnn.cloud.job import JobResult, run_job
 from xnn.models.tail import ReadOut
 from xnn.shards import Manifest
@@ -93,40 +90,19 @@ def train(
 
 
 @final
-class TrainingView:
-    """A progress bar and the last epochs as a table, live on stderr."""
+class TrainingView(LiveView):
+    """The bar of a training, and its last epochs as a table."""
 
     def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]}"),
-            TimeRemainingColumn(),
-        )
-        self._task = self._bar.add_task("training", total=None, loss="")
+        super().__init__("training")
         self._rows: list[tuple[str, ...]] = []
-        self._live = Live(self._bar, console=stderr(), transient=True, refresh_per_second=4)
-
-    def __enter__(self) -> "TrainingView":
-        if self._live.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.stop()
 
     def show(self, event: TrainEvent) -> None:
         """Take an event of the training."""
-        self._bar.update(
-            self._task,
+        self.advance(
+            event.step,
             total=event.num_steps,
-            completed=event.step,
+            doing="training",
             loss=f"loss {event.train_loss:.3f}",
         )
         record = event.epoch_record
@@ -145,7 +121,7 @@ class TrainingView:
                 f"{record.data_wait_share:.1%}",
             )
         )
-        self._live.update(Group(self._table(), self._bar))
+        self.show_table(self._table())
 
     def _table(self) -> Table:
         table = Table("epoch", "loss", "lr", "val rank-1", "val EER", "waited for data")

@@ -10,7 +10,16 @@
     |-- NoInverseError         (ValueError)       records that cannot be turned back into features
     |-- FormatError            (ValueError)       a file is not what it should be
     |   |-- VersionError                          written by another version of a format
-    |   `-- CorruptError                          truncated, altered or failing its checksum
+    |   |-- CorruptError                          truncated, altered or failing its checksum
+    |   `-- WireError                             no message of ours, or not authentic
+    |-- StaleMessageError      (ValueError)       a message replayed, too old, or from the future
+    |-- BundleMismatchError    (ValueError)       a message for another or a retired bundle
+    |-- AccessError            (PermissionError)  no valid API key, or not its role
+    |-- UnknownNameError       (LookupError)      no such subject, template, key or bundle
+    |-- DuplicateError         (ValueError)       it exists already
+    |-- LimitError             (ValueError)       more than the service allows: size, number, rate
+    |-- BusyError              (RuntimeError)     cannot be served now: locked, full, shutting down
+    |-- ServiceError           (RuntimeError)     the service refused or did not answer
     |-- SecretError            (ValueError)       keys and what is sealed with them
     |   |-- PassphraseError                       wrong passphrase, or the sealed file was altered
     |   |-- KeyMismatchError                      the key was made for something else
@@ -67,6 +76,42 @@ class VersionError(FormatError):
 
 class CorruptError(FormatError):
     """A file is truncated, was altered or fails its checksum."""
+
+
+class WireError(FormatError):
+    """Bytes are no message of ours: malformed, altered, too large or not authentic."""
+
+
+class StaleMessageError(XnnError, ValueError):
+    """A message was seen before, is too old, or comes from the future."""
+
+
+class BundleMismatchError(XnnError, ValueError):
+    """A message was made for another bundle than the service's, or for a retired one."""
+
+
+class AccessError(XnnError, PermissionError):
+    """No API key, an unknown or revoked one, or one without the role."""
+
+
+class UnknownNameError(XnnError, LookupError):
+    """There is no such subject, template, API key or bundle."""
+
+
+class DuplicateError(XnnError, ValueError):
+    """What should be made exists already."""
+
+
+class LimitError(XnnError, ValueError):
+    """More than the service allows: of bytes, of records, of samples, or per time."""
+
+
+class BusyError(XnnError, RuntimeError):
+    """It cannot be served now: locked, full, overloaded or shutting down; try again later."""
+
+
+class ServiceError(XnnError, RuntimeError):
+    """The service refused, did not answer, or answered something that is no answer of ours."""
 
 
 class SecretError(XnnError, ValueError):

@@ -1,0 +1,1 @@
+"""Where the service keeps what must survive it: tables, connections, migrations."""

@@ -1,0 +1,1 @@
+"""Templates of enrolled subjects: kept, searched, compared, erased."""

@@ -24,6 +24,7 @@ LATEST_MS = (1 << 53) - 1
 """Largest integer that JavaScript counts exactly."""
 NONCE_BYTES = 16
 _LARGEST_SIZE = (1 << 32) - 1
+_WRONG_DTYPE = f"dtype is not one of {', '.join(DTYPES)}"
 _SCHEME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.ASCII)
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _BUNDLE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -69,6 +70,8 @@ def write_header(message: Message) -> bytes:
             f"records of shape {'x'.join(map(str, shape))}, expected records x tokens x width, "
             "none of them 0; give what the device bundle sends"
         )
+    if message.dtype not in DTYPES:
+        raise ConfigError(f"this cannot be sent: {_WRONG_DTYPE}")
     header = Header(
         scheme=message.scheme,
         bundle_id=message.bundle_id,
@@ -131,6 +134,8 @@ def _from_fields(fields: Any) -> Header:
     shape = fields["shape"]
     if len(shape) != 3 or any(type(size) is not int for size in shape):
         raise WireError("the header of the message is malformed: shape is not three integers")
+    if fields["dtype"] not in DTYPES:
+        raise WireError(f"the header of the message is malformed: {_WRONG_DTYPE}")
     return Header(
         scheme=fields["scheme"],
         bundle_id=fields["bundle_id"].hex(),
@@ -156,7 +161,6 @@ def _first_wrong(header: Header) -> str | None:
             all(1 <= size <= _LARGEST_SIZE for size in header.shape),
             "a size in shape is 0 or too large",
         ),
-        (header.dtype in DTYPES, f"dtype is not one of {', '.join(DTYPES)}"),
         (bool(_REQUEST_ID.fullmatch(header.request_id)), "request_id is not 32 hexadecimal digits"),
         (len(header.nonce) == NONCE_BYTES, f"nonce is not {NONCE_BYTES} bytes"),
         (0 <= header.timestamp_ms <= LATEST_MS, "timestamp_ms is outside 0..2^53-1"),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import struct
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from xnn.errors import ConfigError, ShapeError, WireError
+from xnn.errors import ConfigError, MissingExtraError, ShapeError, WireError
 from xnn.wire import DTYPES, Message, WireLimits, compose, decode, encode, mac_key, renew
 from xnn.wire.layout import FRAME_BYTES, MAX_HEADER_BYTES
-from xnn.wire.numbers import pack, payload_bytes, through_wire
+from xnn.wire.numbers import pack, payload_bytes, through_wire, wire_dtypes
 
 Frame = Callable[[bytes, bytes], bytes]
 LIMITS = WireLimits()
@@ -472,3 +473,18 @@ def test_a_payload_has_a_largest_size(
     monkeypatch.setattr("xnn.wire.codec._LARGEST_PAYLOAD", 95)  # nobody has 4 GiB for a test
     with pytest.raises(ShapeError, match="96 bytes"):
         encode(message, key)
+
+
+def test_without_cbor2_it_is_said_what_to_install(
+    message: Message, key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cbor2", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'xnn-face\[device\]'"):
+        encode(message, key)
+
+
+def test_dtypes_of_a_card_are_known_ones() -> None:
+    assert wire_dtypes(["int8", "float32"]) == ("float32", "int8")
+    for names in ([], ["float64"], ["float32", "bfloat16"]):
+        with pytest.raises(ValueError, match="float32, float16, int8"):
+            wire_dtypes(names)

@@ -4,6 +4,7 @@ A reader encodes what it has read again and compares: whatever CBOR allows beyon
 (tags, indefinite lengths, other orders, doubled names, longer integers, trailing bytes) fails.
 """
 
+import importlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,6 @@ from xnn.errors import ConfigError, MissingExtraError, ShapeError, WireError
 from xnn.types import KeyId
 from xnn.wire.message import Message, WireDtype
 from xnn.wire.numbers import DTYPES
-
-try:
-    import cbor2
-except ImportError as error:
-    raise MissingExtraError(
-        "cbor2 is not installed; run pip install 'xnn-face[device]' or 'xnn-face[serve]'"
-    ) from error
 
 LATEST_MS = (1 << 53) - 1
 """Largest integer that JavaScript counts exactly."""
@@ -63,6 +57,7 @@ def write_header(message: Message) -> bytes:
     Raises:
         ConfigError: A field is not of its form.
         ShapeError: The records are not b x m x e, or there are none.
+        MissingExtraError: cbor2 is not installed.
     """
     shape = message.records.shape
     if len(shape) != 3 or 0 in shape:
@@ -97,6 +92,7 @@ def read_header(content: bytes) -> Header:
     Raises:
         WireError: Not the one encoding of a header of ours.
     """
+    cbor2 = _cbor2()
     try:
         fields = cbor2.loads(content)
     except Exception as error:  # of the decoder's own kind, or what a tag of CBOR led it into
@@ -110,6 +106,16 @@ def read_header(content: bytes) -> Header:
     return header
 
 
+def _cbor2() -> Any:
+    """Return the library. Cards name dtypes of this package, so it is not needed to import it."""
+    try:
+        return importlib.import_module("cbor2")
+    except ImportError as error:
+        raise MissingExtraError(
+            "cbor2 is not installed; run pip install 'xnn-face[device]' or 'xnn-face[serve]'"
+        ) from error
+
+
 def _encode(header: Header) -> bytes:
     fields: dict[str, Any] = {
         "dtype": header.dtype,
@@ -121,7 +127,7 @@ def _encode(header: Header) -> bytes:
         "request_id": bytes.fromhex(header.request_id),
         "timestamp_ms": header.timestamp_ms,
     }
-    return cbor2.dumps(fields, canonical=True)
+    return _cbor2().dumps(fields, canonical=True)
 
 
 def _from_fields(fields: Any) -> Header:

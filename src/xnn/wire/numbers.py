@@ -1,6 +1,7 @@
 """Records as bytes and back: float32, float16, or int8 with one scale for each record."""
 
 import math
+from collections.abc import Iterable
 from typing import get_args
 
 import numpy as np
@@ -14,6 +15,18 @@ _WIDTHS: dict[WireDtype, int] = {"float32": 4, "float16": 2, "int8": 1}
 _SCALE_BYTES = 4
 _LARGEST = 127
 """-128 is not used: ranges are symmetric."""
+
+
+def wire_dtypes(names: Iterable[str]) -> tuple[WireDtype, ...]:
+    """Return the dtypes of these names, as a card lists them.
+
+    Raises:
+        ValueError: One is none of them, or there are none.
+    """
+    listed = list(names)
+    if not listed or not set(listed) <= set(DTYPES):
+        raise ValueError(f"dtypes are some of {', '.join(DTYPES)}")
+    return tuple(dtype for dtype in DTYPES if dtype in listed)
 
 
 def payload_bytes(shape: tuple[int, int, int], dtype: WireDtype) -> int:

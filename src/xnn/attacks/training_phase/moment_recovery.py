@@ -45,8 +45,6 @@ class MomentRecovery(Attack):
         """Say why the attack cannot be tried here; None when it can."""
         if scheme is not None and scheme.fresh_order:
             return "tokens of every record are in an order of their own; see aligned-order"
-        if observation.records.shape[1] != observation.shape.n:
-            return "records have another number of tokens than features"
         return refused_positions(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:

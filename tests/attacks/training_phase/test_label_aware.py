@@ -22,7 +22,7 @@ Play = Callable[..., Any]
 def test_it_breaks_the_paper_scheme(play: Play, tmp_path: Path) -> None:
     with_labels, without, rates = [], [], []
     for seed in range(3):
-        scene = play("paper", seed=seed, people=30, shots=6, labels=True, public_people=300)
+        scene = play("paper", seed=seed, people=30, shots=6, labels=True)
         answer = LabelAware().run(scene.observation, seed=0, work_dir=tmp_path)
         blind = MomentRecovery().run(scene.observation, seed=0, work_dir=tmp_path)
         assert np.array_equal(answer.key.place, blind.key.place)

@@ -25,6 +25,7 @@ from xnn.attacks.training_phase.fingerprint import Fingerprint
 from xnn.attacks.training_phase.gram_features import GramFeatures
 from xnn.attacks.training_phase.inversion import Inversion
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
+from xnn.attacks.training_phase.label_aware import LabelAware
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
@@ -50,6 +51,7 @@ ATTACKS: dict[str, Attack] = {
     "expectation-recognition": ExpectationRecognition(),
     "fingerprint": Fingerprint(),
     "gram-features": GramFeatures(),
+    "label-aware-moments": LabelAware(),
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
     "learned-alignment": LearnedAlignment(),

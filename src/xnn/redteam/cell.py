@@ -3,7 +3,7 @@
 import functools
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +95,21 @@ def run_cell(spec: CellSpec) -> tuple[tuple[Measured, ...], dict[str, Any]]:
         answer,
         truth,
         observation,
-        judges=_judges(spec, scenario) if answer.pictures is not None else (),
+        judges=_judges(spec) if answer.pictures is not None else (),
         generator=np.random.default_rng(spec.seed),
     )
     details = {**answer.details, "attack_s": attack_s, "wall_s": time.monotonic() - start}
     return tuple(measured), details
 
 
-def _judges(spec: CellSpec, scenario: Scenario) -> tuple[Judge, ...]:
-    bystanders = scenario.bystanders(spec.trial.knowledge, seed=spec.seed)
+def _judges(spec: CellSpec) -> tuple[Judge, ...]:
+    """Return judges, taught once for all schemes of the same cast."""
+    return _taught_judges(replace(spec, scheme="plain"))
+
+
+@functools.lru_cache(maxsize=2)
+def _taught_judges(spec: CellSpec) -> tuple[Judge, ...]:
+    bystanders = scenario_of(spec).bystanders(spec.trial.knowledge, seed=spec.seed)
     return judges_for(spec.extractor, bystanders)
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from xnn.attacks.knowledge import Knowledge
 from xnn.bench.cells import CellStore
-from xnn.errors import ConfigError
+from xnn.errors import ConfigError, MissingExtraError
 from xnn.metrics.evaluation import Measured
 from xnn.metrics.intervals import Bootstrap
+from xnn.redteam import judges
 from xnn.redteam.board import BoardCells, BoardSettings, num_cells, run_board, specs_of
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
@@ -171,3 +172,21 @@ def test_plans() -> None:
         BoardSettings(schemes=(), trials=(UNPAIRED,))
     with pytest.raises(ConfigError, match="unknown scheme"):
         BoardSettings(schemes=("rot13",), trials=(UNPAIRED,))
+
+
+def test_rebuilt_faces_are_judged_by_those_who_never_saw_the_extractor(
+    base: CellSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unfetched(**options: object) -> None:
+        raise MissingExtraError("slow, and not on every machine")
+
+    monkeypatch.setattr(judges, "vit_s14", unfetched)
+    trial = replace(UNPAIRED, attack="inversion")
+    # Fewer faces for the attacker leave bystanders, from whom judges learn.
+    found, details = run_cell(replace(base, trial=trial, sizes=replace(SIZES, public=80)))
+    protocols = {one.protocol for one in found}
+    assert {"linkage", "instance", "features", "key", "picture"} <= protocols
+    assert {"rebuilt-dlib", "original-dlib"} <= protocols
+    assert {"rebuilt-fisherfaces", "original-fisherfaces"} <= protocols
+    assert details["wrapped"] == "unpaired-moments"
+    assert rate(found, "original-fisherfaces", "rank_1") > 0.2  # chance is 1 / 17

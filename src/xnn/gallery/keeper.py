@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from sqlalchemy import Connection
 
-from xnn.gallery.base import Candidate
+from xnn.gallery.base import Candidate, TemplateInfo
 from xnn.gallery.space import FreshTemplate, Space
 from xnn.types import SubjectId
 
@@ -21,6 +21,12 @@ class VectorKeeper(Protocol):
 
     def store(self, connection: Connection, templates: Sequence[FreshTemplate]) -> None:
         """Write rows of templates, vectors included."""
+        ...
+
+    def read(
+        self, connection: Connection, tenant: str, *, after: str, limit: int
+    ) -> list[tuple[TemplateInfo, Float32[np.ndarray, " e"]]]:
+        """Return templates of a tenant with their vectors, in order of template_id."""
         ...
 
     def catch_up(self, connection: Connection) -> None:

@@ -12,14 +12,16 @@ from xnn.database import Sealed, Vault
 from xnn.database.tables import ERASURES, STATE, TEMPLATES
 from xnn.errors import CorruptError
 from xnn.gallery import records
-from xnn.gallery.base import Candidate
+from xnn.gallery.approximate import ApproximateIndex
+from xnn.gallery.base import Candidate, TemplateInfo
 from xnn.gallery.exact import ExactIndex
 from xnn.gallery.keeper import VectorKeeper
 from xnn.gallery.space import FreshTemplate, Space, associated_data
 from xnn.gallery.turns import Turns
 from xnn.types import KeyId, SubjectId
 
-NewIndex = Callable[[int, int], ExactIndex]
+SearchIndex = ExactIndex | ApproximateIndex
+NewIndex = Callable[[int, int], SearchIndex]
 """From the width of vectors and the number of rows to expect."""
 
 _AT_ONCE = 1024  # templates opened before they are added together
@@ -37,7 +39,7 @@ class MemoryVectors(VectorKeeper):
         self._vault = vault
         self._new_index = new_index
         self._turns = Turns()
-        self._indexes: dict[Space, ExactIndex] = {}
+        self._indexes: dict[Space, SearchIndex] = {}
         self._version = -1
 
     def store(self, connection: Connection, templates: Sequence[FreshTemplate]) -> None:
@@ -56,6 +58,18 @@ class MemoryVectors(VectorKeeper):
                 }
             )
         connection.execute(insert(TEMPLATES), rows)
+
+    def read(
+        self, connection: Connection, tenant: str, *, after: str, limit: int
+    ) -> list[tuple[TemplateInfo, Float32[np.ndarray, " e"]]]:
+        """Return templates of a tenant with their vectors, in order of template_id."""
+        rows = connection.execute(
+            select(TEMPLATES)
+            .where(TEMPLATES.c.tenant == tenant, TEMPLATES.c.template_id > after)
+            .order_by(TEMPLATES.c.template_id)
+            .limit(limit)
+        ).all()
+        return [(records.info_of(row), open_vector(self._vault, connection, row)) for row in rows]
 
     def catch_up(self, connection: Connection) -> None:
         """Take up committed changes.
@@ -110,11 +124,12 @@ class MemoryVectors(VectorKeeper):
     def _follow(self, connection: Connection, known: int, version: int) -> None:
         changed = ERASURES.c.version > known
         gone = connection.execute(select(ERASURES.c.template_id).where(changed)).scalars().all()
-        self._take(connection, known, version)
         if gone:
             for index in self._indexes.values():
                 index.remove(gone)
             self._indexes = {space: index for space, index in self._indexes.items() if len(index)}
+        # Afterwards: an import may bring back a template that was erased.
+        self._take(connection, known, version)
 
     def _take(self, connection: Connection, after: int, version: int) -> None:
         rows = connection.execution_options(yield_per=_AT_ONCE).execute(

@@ -94,6 +94,16 @@ def template(connection: Connection, tenant: str, template_id: str) -> TemplateI
     return found[0] if found else None
 
 
+def owners_of(connection: Connection, template_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return tenant and subject of those templates that are there."""
+    columns = (TEMPLATES.c.template_id, TEMPLATES.c.tenant, TEMPLATES.c.subject_id)
+    return {
+        row.template_id: (row.tenant, row.subject_id)
+        for part in _parts(template_ids)
+        for row in connection.execute(select(*columns).where(columns[0].in_(part)))
+    }
+
+
 def templates_under(
     connection: Connection, tenant: str, *, bundle_id: str | None, key_id: str | None
 ) -> list[TemplateInfo]:

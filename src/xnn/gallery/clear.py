@@ -95,7 +95,7 @@ class ClearVectors(VectorKeeper):
         rows = connection.execute(text(_READ), values)
         return [(records.info_of(row), np.array(row.vector, np.float32)) for row in rows]
 
-    def catch_up(self, connection: Connection) -> None:
+    def catch_up(self, connection: Connection, *, load: bool = True) -> None:
         """Do nothing: there is no memory to keep in step."""
 
     def best_of_subject(

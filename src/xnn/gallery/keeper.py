@@ -29,8 +29,13 @@ class VectorKeeper(Protocol):
         """Return templates of a tenant with their vectors, in order of template_id."""
         ...
 
-    def catch_up(self, connection: Connection) -> None:
-        """Take up what was committed since, by whichever process."""
+    def catch_up(self, connection: Connection, *, load: bool = True) -> None:
+        """Take up what was committed since, by whichever process.
+
+        Args:
+            connection: With an open transaction.
+            load: Also if nothing was loaded yet.
+        """
         ...
 
     def best_of_subject(

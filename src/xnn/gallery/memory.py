@@ -40,7 +40,7 @@ class MemoryVectors(VectorKeeper):
         self._new_index = new_index
         self._turns = Turns()
         self._indexes: dict[Space, SearchIndex] = {}
-        self._version = -1
+        self._version, self._loaded = -1, False
 
     def store(self, connection: Connection, templates: Sequence[FreshTemplate]) -> None:
         """Write rows with sealed vectors."""
@@ -71,14 +71,18 @@ class MemoryVectors(VectorKeeper):
         ).all()
         return [(records.info_of(row), open_vector(self._vault, connection, row)) for row in rows]
 
-    def catch_up(self, connection: Connection) -> None:
+    def catch_up(self, connection: Connection, *, load: bool = True) -> None:
         """Take up committed changes.
+
+        Args:
+            connection: With an open transaction.
+            load: Also if nothing was loaded yet.
 
         Raises:
             CorruptError: A stored vector does not open.
         """
         state = connection.execute(select(STATE.c.version, STATE.c.pruned_version)).one()
-        if state.version == self._version:
+        if state.version == self._version or not (load or self._loaded):
             return
         with self._turns.writing():
             if state.version <= self._version:
@@ -88,7 +92,7 @@ class MemoryVectors(VectorKeeper):
                 self._load(connection, state.version)
             else:
                 self._follow(connection, known, state.version)
-            self._version = state.version
+            self._version, self._loaded = state.version, True
 
     def best_of_subject(
         self, space: Space, subject_id: SubjectId, probes: Float32[np.ndarray, "q e"]

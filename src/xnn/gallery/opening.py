@@ -28,9 +28,10 @@ def open_gallery(
     vectors: Vectors = "sealed",
     graph: GraphSettings | None = None,
     limits: GalleryLimits | None = None,
+    load: bool = True,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> StoredGallery:
-    """Open a gallery and load it.
+    """Open a gallery, and load it.
 
     Args:
         database: An open one, or its address; see `open_database`.
@@ -38,6 +39,7 @@ def open_gallery(
         vectors: How they are kept. A gallery that has templates keeps to its first answer.
         graph: Search approximately, with these settings; None searches exactly.
         limits: What it takes; by default `GalleryLimits()`.
+        load: Read every template now, as a service does; else at the first search.
         clock_ms: Milliseconds since 1970, UTC.
 
     Raises:
@@ -61,7 +63,7 @@ def open_gallery(
         else:
             keeper = MemoryVectors(vault, _index_of(graph))
         with opened.reading() as connection:
-            keeper.catch_up(connection)
+            keeper.catch_up(connection, load=load)
     except BaseException:
         if isinstance(database, str):
             opened.close()
@@ -69,6 +71,13 @@ def open_gallery(
     return StoredGallery(
         opened, keeper, limits=limits or GalleryLimits(), vault=vault, clock_ms=clock_ms
     )
+
+
+def stored_vectors(database: Database) -> Vectors:
+    """Return how a gallery keeps its vectors."""
+    with database.reading() as connection:
+        held = connection.execute(select(STATE.c.vectors)).scalar_one()
+    return "clear" if held == "clear" else "sealed"
 
 
 def _index_of(graph: GraphSettings | None) -> NewIndex:

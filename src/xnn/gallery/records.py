@@ -31,6 +31,12 @@ def version_of(connection: Connection) -> int:
     return connection.execute(select(STATE.c.version)).scalar_one()
 
 
+def facts(connection: Connection) -> dict[str, str | int]:
+    """Return what there is to know of the gallery as a whole."""
+    row = connection.execute(select(STATE.c.gallery_id, STATE.c.version, STATE.c.vectors)).one()
+    return {"gallery_id": row.gallery_id, "version": row.version, "vectors": row.vectors}
+
+
 def next_version(connection: Connection) -> int:
     """Count a change; on PostgreSQL, wait for other writers first, so that numbers commit in order.
 

@@ -263,6 +263,11 @@ class StoredGallery(Gallery):
         with self.database.reading() as connection:
             return records.count(connection, tenant)
 
+    def describe(self) -> dict[str, str | int]:
+        """Return plain facts of the whole gallery: its id, counter of changes, how it is kept."""
+        with self.database.reading() as connection:
+            return records.facts(connection)
+
     def retire(
         self, tenant: str, *, bundle_id: str | None = None, key_id: KeyId | None = None
     ) -> Sequence[SubjectId]:
@@ -322,7 +327,7 @@ class StoredGallery(Gallery):
         """After an erasure: take the bytes out of the files, and out of this process's memory."""
         self.database.scrub()
         with self.database.reading() as connection:
-            self._keeper.catch_up(connection)
+            self._keeper.catch_up(connection, load=False)
 
 
 def _space(tenant: str, bundle_id: str, key_id: KeyId | None) -> Space:

@@ -23,6 +23,8 @@ COMMANDS = {
     "shard": "xnn.cli.shard:app",
     "train": "xnn.cli.train:train",
     "noise": "xnn.cli.noise:app",
+    "gallery": "xnn.cli.gallery:app",
+    "account": "xnn.cli.account:app",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
     "attack": "xnn.cli.redteam:attack",

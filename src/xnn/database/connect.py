@@ -48,8 +48,11 @@ class Database:
             BusyError: The database is locked or away.
             CorruptError: The file is damaged.
         """
-        with database_errors(), self._engine.connect() as connection, connection.begin():
-            yield connection
+        with database_errors(), self._engine.connect() as connection:
+            if not self.is_sqlite:  # there, the first statement takes the snapshot anyway
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

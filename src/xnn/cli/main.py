@@ -25,6 +25,7 @@ COMMANDS = {
     "noise": "xnn.cli.noise:app",
     "gallery": "xnn.cli.gallery:app",
     "account": "xnn.cli.account:app",
+    "serve": "xnn.cli.serve:serve",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
     "attack": "xnn.cli.redteam:attack",

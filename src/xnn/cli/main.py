@@ -16,6 +16,7 @@ from xnn.errors import ConfigError, XnnError
 
 COMMANDS = {
     "demo": "xnn.cli.demo:demo",
+    "serve-demo": "xnn.cli.serve_demo:serve_demo",
     "faces": "xnn.cli.faces:app",
     "extractor": "xnn.cli.extractor:app",
     "scheme": "xnn.cli.scheme:app",

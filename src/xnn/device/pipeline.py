@@ -1,7 +1,7 @@
 """From photographs to z: upright, found, aligned, protected. All of it on the device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -27,7 +27,7 @@ Photo = str | Path | bytes | np.ndarray
 class PipelineSettings:
     """What a device accepts as a photograph of a face."""
 
-    detection: DetectionSettings = DetectionSettings()
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
     """How eager the detector is."""
     min_face_px: int = 40
     """Side of the smallest face that is used, in pixels of the photograph. Fewer tell little."""
@@ -88,17 +88,18 @@ class DevicePipeline:
         self.settings = settings or PipelineSettings()
         self._detector = detector
 
-    def capture(self, photo: Photo, *, place: str = "the photograph") -> Capture:
+    def capture(self, photo: Photo, *, place: str = "") -> Capture:
         """Find and align the face of a photograph.
 
         Args:
             photo: See `Photo`. EXIF orientation is applied to files.
-            place: What the photograph is called in an error.
+            place: What the photograph is called in an error; the usual name if left out.
 
         Raises:
             FacesError: Not readable, no face, or a face too small.
             ShapeError: An array that is no RGB picture.
         """
+        place = place or _place(photo, 1, 1)
         rgb = self._pixels(photo, place)
         faces = self._detector.find(rgb)
         if not len(faces):

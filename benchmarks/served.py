@@ -218,4 +218,3 @@ class Caller:
     def search(self, records: np.ndarray, **query: Any) -> httpx.Response:
         """Search for records."""
         return self.post("/v1/search", self.message(records), params=query)
-

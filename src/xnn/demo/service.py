@@ -36,8 +36,9 @@ from xnn.files import disk_errors, write_atomically, write_json
 from xnn.owner.noise.finished import load_noise_run
 from xnn.owner.noise.presets import find_noise_preset
 from xnn.owner.noise.stages import train_noise
+from xnn.types import SubjectId
 
-_TEST_SUBJECTS, _VAL_SUBJECTS = 15, 5
+_TEST_SUBJECTS, _VAL_SUBJECTS = 12, 8
 _LEFT_OUT = 3
 """Of the test people: enrolled by nobody, for a newcomer to enrol."""
 _ENROLLED_PHOTOS = 5
@@ -156,7 +157,7 @@ def _train(faces: FaceSet, place: Place) -> None:
     )
 
 
-def _originals(photos: Path, subjects: list[str]) -> dict[str, list[Path]]:
+def _originals(photos: Path, subjects: list[SubjectId]) -> dict[SubjectId, list[Path]]:
     return {
         subject: sorted(p for p in (photos / subject).iterdir() if p.is_file())
         for subject in subjects
@@ -164,7 +165,7 @@ def _originals(photos: Path, subjects: list[str]) -> dict[str, list[Path]]:
 
 
 def _lay_out(
-    originals: dict[str, list[Path]], enrolled: list[str], strangers: list[str], folder: Path
+    originals: dict[SubjectId, list[Path]], enrolled: list[SubjectId], strangers: list[SubjectId], folder: Path
 ) -> None:
     """Leave photographs that browsers open: of those enrolled, others than were enrolled."""
     if folder.is_dir():
@@ -238,9 +239,9 @@ def _wait_for(process: "subprocess.Popen[bytes]", log: Path) -> str:
 def _enrol_and_search(
     url: str,
     place: Place,
-    originals: dict[str, list[Path]],
-    enrolled: list[str],
-    strangers: list[str],
+    originals: dict[SubjectId, list[Path]],
+    enrolled: list[SubjectId],
+    strangers: list[SubjectId],
 ) -> dict[str, Any]:
     with Client(url, read_api_key(place.api_key), place.device / "bundle") as client:
         there = set(client.subjects().subjects)

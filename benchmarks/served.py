@@ -30,7 +30,7 @@ from xnn.wire.compose import compose
 from xnn.wire.message import MEDIA_TYPE, Message
 
 ALL_ROLES = ("admin", "enrol", "search")
-_READY_S = 60.0
+_READY_S = 120.0
 
 
 def random_bundle(folder: Path, config: TailConfig) -> Path:
@@ -148,7 +148,9 @@ class Running:
         while not self._listening.wait(0.05):
             if self.process.poll() is not None or time.monotonic() > end:
                 self._reader.join(5)
-                raise RuntimeError(f"the server did not start: {self.other[-5:]}")
+                status = self.process.poll()
+                said = [*self.other[-5:], *map(str, self.lines[-3:])]
+                raise RuntimeError(f"the server did not start (status {status}): {said}")
         return self
 
     def events(self, name: str) -> list[dict[str, Any]]:

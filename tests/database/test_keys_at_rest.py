@@ -76,7 +76,8 @@ def test_a_key_shows_nothing_and_is_not_carried_off(master_key: MasterKey, tmp_p
 
 def seal(database: Database, vault: Vault, content: bytes = b"content") -> Sealed:
     with database.writing() as connection:
-        return vault.seal(connection, content, b"bound")
+        vault.refresh(connection)
+        return vault.seal(content, b"bound")
 
 
 def unseal(database: Database, vault: Vault, value: Sealed, bound: bytes = b"bound") -> bytes:

@@ -1,7 +1,6 @@
 """The same client for an event loop."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -17,8 +16,8 @@ from xnn.device.answers import (
 )
 from xnn.device.api_key import ApiKey, as_api_key
 from xnn.device.exchange import Answer, Fault, Patience, Pause, Request, Step, Steps, T, Work
-from xnn.device.operations import Operations
-from xnn.device.pipeline import DevicePipeline, Photo
+from xnn.device.operations import Operations, Photos
+from xnn.device.pipeline import DevicePipeline, Photo, Prepared
 from xnn.device.transport import (
     LARGEST_ANSWER_BYTES,
     TlsFiles,
@@ -65,7 +64,7 @@ class AsyncClient:
     async def enrol(
         self,
         subject_id: str,
-        photos: Sequence[Photo],
+        photos: Photos,
         *,
         create: bool = True,
         request_id: str | None = None,
@@ -75,12 +74,14 @@ class AsyncClient:
             self._operations.enrol(subject_id, photos, create=create, request_id=request_id)
         )
 
-    async def verify(self, subject_id: str, photo: Photo, *, far: float | None = None) -> Verdict:
+    async def verify(
+        self, subject_id: str, photo: Photo | Prepared, *, far: float | None = None
+    ) -> Verdict:
         """See `Client.verify`."""
         return await self._carry_out(self._operations.verify(subject_id, photo, far=far))
 
     async def search(
-        self, photo: Photo, *, top_k: int = 5, far: float | None = None
+        self, photo: Photo | Prepared, *, top_k: int = 5, far: float | None = None
     ) -> SearchResult:
         """See `Client.search`."""
         return await self._carry_out(self._operations.search(photo, top_k=top_k, far=far))

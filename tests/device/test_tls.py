@@ -136,7 +136,7 @@ def test_both_show_who_they_are(
 def test_a_device_without_a_certificate_is_not_let_in(
     mutual: Running, pipeline: DevicePipeline, authority: Authority
 ) -> None:
-    with pytest.raises(ServiceError, match="wants a certificate of this device"):
+    with pytest.raises(ServiceError, match="may want a certificate of this device"):
         connect(mutual, pipeline, TlsFiles(ca=authority.path))
 
 

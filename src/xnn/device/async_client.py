@@ -52,6 +52,7 @@ class AsyncClient:
         patience = patience or Patience()
         self._operations = Operations(key, bundle, patience=patience, dtype=dtype)
         self._http = httpx.AsyncClient(**httpx_settings(address, key, patience, tls or TlsFiles()))
+        self._unnamed = address.startswith("https:") and (tls is None or tls.certificate is None)
         self._shown = f"AsyncClient({address!r}, {key!r})"
 
     def __repr__(self) -> str:
@@ -150,4 +151,4 @@ class AsyncClient:
                     status=response.status_code, headers=dict(response.headers), content=content
                 )
         except httpx.HTTPError as error:
-            return fault_of(error)
+            return fault_of(error, unnamed=self._unnamed)

@@ -74,6 +74,7 @@ class Client:
         patience = patience or Patience()
         self._operations = Operations(key, bundle, patience=patience, dtype=dtype)
         self._http = httpx.Client(**httpx_settings(address, key, patience, tls or TlsFiles()))
+        self._unnamed = address.startswith("https:") and (tls is None or tls.certificate is None)
         self._shown = f"Client({address!r}, {key!r})"
 
     def __repr__(self) -> str:
@@ -201,4 +202,4 @@ class Client:
                     status=response.status_code, headers=dict(response.headers), content=content
                 )
         except httpx.HTTPError as error:
-            return fault_of(error)
+            return fault_of(error, unnamed=self._unnamed)

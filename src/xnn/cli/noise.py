@@ -13,8 +13,8 @@ from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
 from xnn.cli.live_view import LiveView
 from xnn.cli.output import emit, progress, warn
 from xnn.device.bundle import load_device_bundle
-from xnn.device.export import export_device
 from xnn.errors import ConfigError, MissingExtraError
+from xnn.export.device_bundle import export_device
 from xnn.extractors.catalog import load_extractor
 from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces

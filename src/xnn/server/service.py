@@ -1,0 +1,154 @@
+"""What all routes share: student, gallery, accounts, limits and counts of one running service."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from xnn.accounts import Accounts, ApiKey, AuditLog
+from xnn.database import Database
+from xnn.errors import XnnError
+from xnn.gallery.base import Gallery
+from xnn.server.batching import StudentBatcher
+from xnn.server.bundle import ServerBundle
+from xnn.server.limits import CallerLimits
+from xnn.server.problems import problem_of
+from xnn.server.settings import ServeSettings
+from xnn.server.telemetry import Telemetry
+from xnn.server.thresholds import Thresholds
+from xnn.types import SubjectId
+from xnn.wire.clock import now_ms
+from xnn.wire.freshness import FreshnessWindow
+from xnn.wire.limits import WireLimits
+
+
+@final
+class Service:
+    """One service: a bundle and a gallery, and everything between them.
+
+    Args:
+        settings: All of them.
+        bundle: The student.
+        database: Of gallery, accounts and audit log.
+        gallery: In that database.
+
+    Trust: server.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, bundle: ServerBundle, database: Database, gallery: Gallery
+    ) -> None:
+        self.settings, self.bundle, self.gallery = settings, bundle, gallery
+        self.database = database
+        self.accounts, self.audit = Accounts(database), AuditLog(database)
+        self.telemetry = Telemetry()
+        self.scheme = str(bundle.card.training.get("preset", "unknown"))
+        self.dtypes = tuple(bundle.card.dtypes)
+        self.thresholds = Thresholds.of(bundle.card)
+        self.wire_limits = WireLimits.for_bundle(
+            bundle.card.m, bundle.card.e, max_records=settings.max_records
+        )
+        self.freshness = FreshnessWindow(
+            window_s=settings.replay_window_s, made_after_ms=now_ms()
+        )
+        self.limits = CallerLimits(
+            requests_per_s=settings.requests_per_s,
+            request_burst=settings.request_burst,
+            probes_per_hour=settings.probes_per_hour,
+            probe_burst=settings.probe_burst,
+        )
+        self._batcher = StudentBatcher(
+            self._run_student,
+            max_batch=settings.max_batch,
+            wait_s=settings.batch_wait_ms / 1000,
+            max_queued=settings.max_queued,
+            on_batch=self.telemetry.batch,
+        )
+        self._threads = anyio.CapacityLimiter(settings.workers)
+        self.draining = False
+        self.telemetry.watch(
+            "xnn_queued_records",
+            "Records that wait for the student.",
+            lambda: self._batcher.queued_records,
+        )
+        self.telemetry.watch(
+            "xnn_draining", "1 after a stop signal, else 0.", lambda: float(self.draining)
+        )
+
+    async def embed(self, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+        """Return the student's embeddings, batched with those of other requests.
+
+        Raises:
+            BusyError: Too many records wait already.
+            ShapeError: The answer is not finite.
+        """
+        return await self._batcher.embed(records)
+
+    async def in_thread[T](self, call: Callable[[], T]) -> T:
+        """Do what waits for a disk or a lock beside the event loop."""
+        return await anyio.to_thread.run_sync(call, limiter=self._threads)
+
+    async def identify(self, api_key: str) -> tuple[ApiKey, bytes]:
+        """Return what is known of an API key, and its secret.
+
+        Raises:
+            AccessError: It is none of this service, or revoked.
+        """
+        return await self.in_thread(lambda: self.accounts.identify(api_key))
+
+    async def audited[T](
+        self,
+        key: ApiKey,
+        action: str,
+        subject_id: SubjectId | None,
+        call: Callable[[], T],
+        **facts: Any,
+    ) -> T:
+        """Do something that the audit log must hold, refused or done.
+
+        The entry is on disk before the answer leaves: nobody learns a score unrecorded.
+        """
+
+        def do_and_record() -> T:
+            outcome = "done"
+            try:
+                return call()
+            except XnnError as error:
+                outcome = problem_of(error).name
+                raise
+            except BaseException:
+                outcome = "failed"
+                raise
+            finally:
+                self.audit.append(
+                    tenant=key.tenant,
+                    actor=key.name,
+                    action=action,
+                    subject=subject_id,
+                    outcome=outcome,
+                    facts=facts,
+                )
+
+        return await self.in_thread(do_and_record)
+
+    def check_ready(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            BusyError: It does not answer.
+        """
+        self.database.ping()
+
+    def close(self) -> None:
+        """Finish what waits for the student, then let go of the database."""
+        self._batcher.close()
+        self.gallery.close()
+        self.database.close()
+
+    def _run_student(self, records: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self.bundle.embed(torch.from_numpy(records)).numpy()

@@ -25,6 +25,10 @@ let session = null;
 let shown = null;
 
 nav.append(...Object.entries(VIEWS).map(([name, { title }]) => h("a", { href: `#/${name}` }, title)));
+nav.addEventListener("click", ({ target }) => {
+  // The address stays the same then, and the view would: who asks for it again wants it fresh.
+  if (target.hash === location.hash) show({ focus: true });
+});
 out.addEventListener("click", () => busy(out, { fail: () => {} }, signOut));
 window.addEventListener("hashchange", () => show({ focus: true }));
 

@@ -7,6 +7,10 @@ import { plural, rate, score } from "./format.js";
 export function candidateList({ results, threshold, far, gallery_size: size }) {
   const candidates = results[0]?.candidates ?? [];
   const among = size === undefined ? "" : ` among ${plural(size, "template")}`;
+  if (size === 0) {
+    return h("div", { class: "card" }, verdict("no", "The gallery is empty"),
+      h("p", {}, h("a", { href: "#/enrol" }, "Enrol somebody"), " first."));
+  }
   if (!candidates.length) {
     return h("div", { class: "card" }, verdict("no", "Nobody was found"),
       h("p", {}, `No subject${among} reaches the threshold${limit(threshold, far)}.`));

@@ -13,7 +13,7 @@ const STEPS = {
   answer: "service answers",
 };
 
-/** Return a card for one capture; `.sent(bytes, times)` tells it what happened to it. */
+/** Return a card for one capture; `.sent(bytes, times, together)` tells it that it went. */
 export function borderCard(capture, { name, shape, dtype, size, ondrop }) {
   const times = { ...capture.times };
   const steps = h("ol", { class: "steps" });
@@ -41,10 +41,11 @@ export function borderCard(capture, { name, shape, dtype, size, ondrop }) {
   showSteps();
   return Object.assign(card, {
     capture,
-    sent(sentBytes, more) {
+    sent(sentBytes, more, together = 1) {
       Object.assign(times, more);
       showSteps();
-      verdict.textContent = `Sent: ${bytes(sentBytes)}, and no picture.`;
+      const message = together > 1 ? `${bytes(sentBytes)} for ${together} captures` : bytes(sentBytes);
+      verdict.textContent = `Sent: ${message}, and no picture.`;
       verdict.classList.add("done");
     },
   });

@@ -5,11 +5,15 @@ import { cameraPanel } from "./camera.js";
 import { h } from "./dom.js";
 import { plural } from "./format.js";
 
-/** Return a panel; `.ready()` gives the captures that can be sent, in order. */
+/**
+ * Return a panel; `.ready()` gives the captures that can be sent, in order. After `.finish()` they
+ * are there to be seen only: the next picture begins anew, so that nobody gets another's captures.
+ */
 export function capturePanel(session, place, { multiple, onchange = () => {} }) {
   const list = h("div", { class: "captures" });
   const input = h("input", { type: "file", accept: "image/*,.pgm,.ppm", multiple, id: "pictures" });
   let work = Promise.resolve();
+  let finished = false;
 
   const add = (name, argument) => {
     // One after the other: the list is in the order in which the pictures were given.
@@ -19,7 +23,8 @@ export function capturePanel(session, place, { multiple, onchange = () => {} }) 
 
   async function prepare(name, argument) {
     place.say(`Reading ${name} in this browser…`);
-    if (!multiple) list.replaceChildren();
+    if (!multiple || finished) list.replaceChildren();
+    finished = false;
     const ondrop = (event) => {
       event.currentTarget.closest("article").remove();
       input.focus();
@@ -54,7 +59,7 @@ export function capturePanel(session, place, { multiple, onchange = () => {} }) 
   const camera = cameraPanel((frame) => add("Camera picture", { frame }), place);
   const drop = h("div", { class: "drop" },
     h("label", { for: "pictures" }, multiple ? "Choose pictures" : "Choose a picture"), input,
-    h("small", {}, "or drop them here, or"), camera.open);
+    h("small", {}, h("span", { class: "mouse" }, multiple ? "or drop them here, " : "or drop it here, "), "or"), camera.open);
   for (const kind of ["dragover", "drop"]) drop.addEventListener(kind, (event) => event.preventDefault());
   drop.addEventListener("drop", (event) => {
     const files = [...event.dataTransfer.files];
@@ -63,8 +68,8 @@ export function capturePanel(session, place, { multiple, onchange = () => {} }) 
 
   const element = h("div", { class: "capture" }, drop, camera.live, list);
   return Object.assign(element, {
-    ready: () => [...list.children].filter((card) => card.capture),
-    clear: () => list.replaceChildren(),
+    ready: () => (finished ? [] : [...list.children].filter((card) => card.capture)),
+    finish: () => { finished = true; onchange(); },
     leave: camera.close,
   });
 }

@@ -50,8 +50,8 @@ function tilesOf(seen) {
   const tiles = [
     tile("Requests a second", rates.length ? rates.at(-1).toFixed(1) : "…", sparkline(rates)),
     tile("Answered", count(requests.at(-1))),
-    tile("Half of the answers within", quantile(now.samples, 0.5)),
-    tile("95 % within", quantile(now.samples, 0.95)),
+    tile("Median answer within", quantile(now.samples, 0.5)),
+    tile("95 % of answers within", quantile(now.samples, 0.95)),
     tile("Records enrolled", count(records("enrol"))),
     tile("Searched", count(records("search"))),
     tile("Verified", count(records("verify"))),

@@ -4,7 +4,7 @@ import { capturePanel } from "../parts/capture.js";
 import { busy, field, h, notices } from "../parts/dom.js";
 import { plural } from "../parts/format.js";
 
-export const SUBJECT_PATTERN = "[A-Za-z0-9._\\-]{1,128}";
+export const SUBJECT_PATTERN = "\\.{0,127}[A-Za-z0-9_\\-][A-Za-z0-9._\\-]*"; // not dots alone
 
 export function enrolView(session, subject) {
   const place = notices();
@@ -25,14 +25,15 @@ export function enrolView(session, subject) {
       id.focus();
       throw new Error("Give the subject an id of 1 to 128 letters, digits, dots, dashes and underscores.");
     }
-    if (!cards.length) throw new Error("Choose a picture with a face first.");
+    if (!cards.length) throw new Error("Choose pictures with a face first.");
     const most = session.info.max_records;
     if (cards.length > most) throw new Error(`The service takes ${plural(most, "picture")} at once; take some out.`);
     place.say("Sending…");
     const message = session.compose(cards.map((card) => card.capture.z));
     const path = `v1/subjects/${encodeURIComponent(id.value)}/templates`;
     const { answer, bytes, times } = await session.api.records(path, message, { query: { create: "true" } });
-    cards.forEach((card) => card.sent(bytes, times));
+    cards.forEach((card) => card.sent(bytes, times, cards.length));
+    panel.finish();
     place.say(`${id.value} is enrolled with ${plural(answer.templates.length, "more template")}.`);
     done.replaceChildren(
       h("p", {}, h("a", { href: "#/recognise" }, "Find them with another picture"), " or ",

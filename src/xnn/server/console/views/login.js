@@ -11,7 +11,7 @@ export function loginView({ onopen }) {
   const keep = h("input", { type: "checkbox", id: "keep" });
   const enter = h("button", { type: "submit", class: "main wide" }, "Sign in");
   const form = h("form", { novalidate: true, onsubmit: (event) => { event.preventDefault(); busy(enter, place, signIn); } },
-    field("API key", key, "Printed once when it was made, by `xnn account` on the service's machine."),
+    field("API key", key, "Printed once, when the operator of the service made it."),
     h("div", { class: "check" }, keep, h("label", { for: "keep" }, "Keep it until this tab is closed")),
     enter, place);
 

@@ -16,11 +16,10 @@ export function subjectsView(session, wanted) {
   let last = "";
 
   async function load() {
-    const { subjects } = await api.json("GET", "v1/subjects", { query: { after: last, limit: PAGE } });
-    const names = subjects.map((subject) => subject.subject_id ?? subject);
-    list.append(...names.map((name) => row(name)));
-    last = names.at(-1) ?? last;
-    more.hidden = names.length < PAGE;
+    const page = await api.json("GET", "v1/subjects", { query: { after: last, limit: PAGE } });
+    list.append(...page.subjects.map((name) => row(name)));
+    last = page.next ?? last;
+    more.hidden = page.next === null;
     empty.hidden = list.children.length > 0;
   }
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "shard": "xnn.cli.shard:app",
     "train": "xnn.cli.train:train",
     "noise": "xnn.cli.noise:app",
+    "serve": "xnn.cli.serve:serve",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
     "attack": "xnn.cli.redteam:attack",

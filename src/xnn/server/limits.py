@@ -27,8 +27,8 @@ class TokenBuckets:
         ConfigError: A rate or burst is out of range.
     """
 
-    def __init__(self, per_s: float, burst: float, *, clock: Clock = time.monotonic) -> None:
-        if not (0 < per_s < math.inf and 1 <= burst < math.inf):
+    def __init__(self, per_s: float, burst: int, *, clock: Clock = time.monotonic) -> None:
+        if not 0 < per_s < math.inf or burst < 1:
             raise ConfigError(
                 f"rate {per_s:g} per second, burst {burst:g}; use a rate above 0 and a burst of 1 "
                 "or more"
@@ -37,7 +37,7 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, caller: str, amount: float = 1.0) -> float:
+    def take(self, caller: str, amount: int = 1) -> float:
         """Take tokens, or none at all.
 
         An amount above the burst is let through only by a full bucket, which it leaves in debt:
@@ -48,7 +48,7 @@ class TokenBuckets:
         """
         with self._lock:
             now = self._clock()
-            tokens, last = self._buckets.pop(caller, (self._burst, now))
+            tokens, last = self._buckets.pop(caller, (float(self._burst), now))
             tokens = min(self._burst, tokens + (now - last) * self._per_s)
             missing = min(amount, self._burst) - tokens
             # A bucket filled by many small waits may end a rounding error short of full.
@@ -74,13 +74,13 @@ class CallerLimits:
         request_burst: int,
         probes_per_hour: float,
         probe_burst: int,
-        failures_per_minute: float = 30,
+        failures_per_minute: int = 30,
         clock: Clock = time.monotonic,
     ) -> None:
         self._requests = TokenBuckets(requests_per_s, request_burst, clock=clock)
         self._probes = TokenBuckets(probes_per_hour / 3600, probe_burst, clock=clock)
         self._failures = TokenBuckets(
-            failures_per_minute / 60, max(1.0, failures_per_minute), clock=clock
+            failures_per_minute / 60, failures_per_minute, clock=clock
         )
 
     def request(self, key_name: str) -> None:

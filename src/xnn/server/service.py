@@ -1,7 +1,7 @@
 """What all routes share: student, gallery, accounts, limits and counts of one running service."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import anyio
 import anyio.to_thread
@@ -24,6 +24,8 @@ from xnn.types import SubjectId
 from xnn.wire.clock import now_ms
 from xnn.wire.freshness import FreshnessWindow
 from xnn.wire.limits import WireLimits
+
+T = TypeVar("T")
 
 
 @final
@@ -88,7 +90,7 @@ class Service:
         """
         return await self._batcher.embed(records)
 
-    async def in_thread[T](self, call: Callable[[], T]) -> T:
+    async def in_thread(self, call: Callable[[], T]) -> T:
         """Do what waits for a disk or a lock beside the event loop."""
         return await anyio.to_thread.run_sync(call, limiter=self._threads)
 
@@ -100,7 +102,7 @@ class Service:
         """
         return await self.in_thread(lambda: self.accounts.identify(api_key))
 
-    async def audited[T](
+    async def audited(
         self,
         key: ApiKey,
         action: str,

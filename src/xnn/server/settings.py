@@ -4,7 +4,7 @@ import difflib
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -58,12 +58,12 @@ class ServeSettings(BaseSettings):
     max_records: int = Field(
         64, ge=1, le=4096, description="Records in one message; nothing larger is read."
     )
-    body_timeout_s: float = Field(30, gt=0, le=3600, description="Time for a body to arrive.")
+    body_timeout_s: float = Field(30.0, gt=0, le=3600, description="Time for a body to arrive.")
     max_in_flight: int = Field(64, ge=1, le=10_000, description="Requests served at once.")
-    requests_per_s: float = Field(50, gt=0, le=1e6, description="Of one API key, in the long run.")
+    requests_per_s: float = Field(50.0, gt=0, le=1e6, description="Of one API key, in the long run.")
     request_burst: int = Field(100, ge=1, le=10**6, description="Of one API key, at once.")
     probes_per_hour: float = Field(
-        3600, gt=0, le=1e9, description="Probes that one API key may search or verify."
+        3600.0, gt=0, le=1e9, description="Probes that one API key may search or verify."
     )
     probe_burst: int = Field(600, ge=1, le=10**9, description="The same, at once.")
     scores: ScorePolicy = Field(
@@ -73,16 +73,16 @@ class ServeSettings(BaseSettings):
     max_top_k: int = Field(50, ge=1, le=1000, description="Candidates that a search may ask for.")
 
     max_batch: int = Field(32, ge=1, le=4096, description="Records the student takes at once.")
-    batch_wait_ms: float = Field(2, ge=0, le=1000, description="How long a batch is gathered.")
+    batch_wait_ms: float = Field(2.0, ge=0, le=1000, description="How long a batch is gathered.")
     max_queued: int = Field(512, ge=1, le=10**6, description="Records that may wait for it.")
     torch_threads: int = Field(0, ge=0, le=1024, description="Of the student; 0 is torch's choice.")
     workers: int = Field(16, ge=1, le=256, description="Threads that talk to the gallery.")
 
     replay_window_s: float = Field(
-        300, gt=0, le=86_400, description="How far a device's clock may be off; replays are known."
+        300.0, gt=0, le=86_400, description="How far a device's clock may be off; replays are known."
     )
     drain_s: float = Field(
-        0, ge=0, le=600, description="After a stop signal: not ready, but serving, for so long."
+        0.0, ge=0, le=600, description="After a stop signal: not ready, but serving, for so long."
     )
     stop_timeout_s: int = Field(
         30, ge=1, le=3600, description="How long requests that are being served may take to end."
@@ -94,7 +94,7 @@ class ServeSettings(BaseSettings):
     log_subjects: bool = Field(False, description="Let subject ids stand in the log.")
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _fit_together(self) -> "ServeSettings":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together: give both or none")
         if self.tls_client_ca is not None and self.tls_cert is None:

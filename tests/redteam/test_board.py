@@ -11,9 +11,10 @@ import pytest
 
 from xnn.attacks.knowledge import Knowledge
 from xnn.bench.cells import CellStore
-from xnn.errors import ConfigError
+from xnn.errors import ConfigError, MissingExtraError
 from xnn.metrics.evaluation import Measured
 from xnn.metrics.intervals import Bootstrap
+from xnn.redteam import judges
 from xnn.redteam.board import BoardCells, BoardSettings, num_cells, run_board, specs_of
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
@@ -131,6 +132,14 @@ def test_verdicts(plain: float, paper: float, verdict: str) -> None:
     assert {r["verdict"] for r in rows if r["scheme"] == "paper"} == {verdict}
 
 
+@pytest.mark.parametrize(("metric", "worst"), [("rank_1", 0.4), ("eer", 0.1)])
+def test_the_worst_seed_is_the_attackers_best(metric: str, worst: float) -> None:
+    seeds = [((measured(v, metric=metric),), {"wall_s": 1.0}) for v in (0.4, 0.1)]
+    board = BoardCells(attacks={("plain", UNPAIRED): seeds}, utility={})
+    rows = [r for r in attack_rows(board, extractor="toy") if r["metric"] == metric]
+    assert [row["worst_seed"] for row in rows] == [worst]
+
+
 def content(board: BoardCells) -> dict[str, Any]:
     rows = attack_rows(board, extractor="toy")
     whole = {
@@ -171,3 +180,21 @@ def test_plans() -> None:
         BoardSettings(schemes=(), trials=(UNPAIRED,))
     with pytest.raises(ConfigError, match="unknown scheme"):
         BoardSettings(schemes=("rot13",), trials=(UNPAIRED,))
+
+
+def test_rebuilt_faces_are_judged_by_those_who_never_saw_the_extractor(
+    base: CellSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unfetched(**options: object) -> None:
+        raise MissingExtraError("slow, and not on every machine")
+
+    monkeypatch.setattr(judges, "vit_s14", unfetched)
+    trial = replace(UNPAIRED, attack="inversion")
+    # Fewer faces for the attacker leave bystanders, from whom judges learn.
+    found, details = run_cell(replace(base, trial=trial, sizes=replace(SIZES, public=80)))
+    protocols = {one.protocol for one in found}
+    assert {"linkage", "instance", "features", "key", "picture"} <= protocols
+    assert {"rebuilt-dlib", "original-dlib"} <= protocols
+    assert {"rebuilt-fisherfaces", "original-fisherfaces"} <= protocols
+    assert details["wrapped"] == "unpaired-moments"
+    assert rate(found, "original-fisherfaces", "rank_1") > 0.2  # chance is 1 / 17

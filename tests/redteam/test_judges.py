@@ -1,5 +1,6 @@
 """Judges know faces; their metric is learned from people who are not asked about."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from xnn.redteam import judges
 from xnn.redteam.judges import (
     Bystanders,
     DlibJudge,
-    GradientJudge,
     Judge,
+    PixelJudge,
     ViTJudge,
     family,
     judges_for,
@@ -61,10 +62,13 @@ def test_dlib_knows_faces(orl_photos: Path) -> None:
     assert rank_1(DlibJudge(), faces, 3) > 0.9  # chance 0.1
 
 
-def test_gradients_know_faces_a_little_once_taught(orl_photos: Path) -> None:
+def test_pixels_know_faces_a_little_once_taught(orl_photos: Path) -> None:
     suspects = orl(orl_photos, range(21, 41), (1, 3, 5, 7))
-    judge = GradientJudge(bystanders_of(orl(orl_photos, range(1, 21), tuple(range(1, 11)))))
+    judge = PixelJudge(bystanders_of(orl(orl_photos, range(1, 21), tuple(range(1, 11)))))
     assert rank_1(judge, suspects, 4) > 0.5  # chance 0.05
+    blurred = np.stack([suspects.crops[:, i : 105 + i] for i in range(8)]).mean(axis=0)
+    blurred = np.pad(blurred, ((0, 0), (4, 3), (0, 0), (0, 0)), mode="edge").astype(np.uint8)
+    assert rank_1(judge, replace(suspects, crops=blurred), 4) > 0.4, "blur costs it little"
     embedded = judge.embed(suspects.crops)
     assert np.allclose(np.linalg.norm(embedded, axis=1), 1.0, atol=1e-5)
 
@@ -88,9 +92,9 @@ def test_a_judge_is_asked_only_where_it_shares_nothing(
     def names(extractor: str, faces: Bystanders | None = bystanders) -> list[str]:
         return [judge.name for judge in judges_for(extractor, faces)]
 
-    assert names("dlib") == ["vit-s14", "gradients"]
-    assert names("vit-s14@196") == names("vit-s14") == ["dlib", "gradients"]
-    assert names("vit-b16") == ["dlib", "vit-s14", "gradients"]
+    assert names("dlib") == ["fisherfaces", "vit-s14"]
+    assert names("vit-s14@196") == names("vit-s14") == ["dlib", "fisherfaces"]
+    assert names("vit-b16") == ["dlib", "fisherfaces", "vit-s14"]
     few = bystanders_of(orl(orl_photos, range(1, 11), (1, 2)))
     assert names("vit-b16", None) == names("vit-b16", few) == ["dlib"]
     assert names("dlib", None) == []
@@ -105,7 +109,7 @@ def test_a_judge_whose_weights_are_missing_is_left_out(
 
     monkeypatch.setattr(judges, "vit_s14", unfetched)
     bystanders = bystanders_of(orl(orl_photos, range(1, 31), (1, 2)))
-    assert [judge.name for judge in judges_for("dlib", bystanders)] == ["gradients"]
+    assert [judge.name for judge in judges_for("dlib", bystanders)] == ["fisherfaces"]
 
 
 def test_the_whole_network_is_read_in_parts(

@@ -1,25 +1,28 @@
 """A tiny front and student trained on ORL faces, and a real server in a process of its own."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from served import Running, Site
 
 from xnn.cli import noise
 from xnn.device.bundle import DeviceBundle, load_device_bundle
 from xnn.extractors.catalog import load_extractor
+from xnn.faces.crop import read_crop
 from xnn.faces.dataset import load_faces
 from xnn.faces.splits import SplitSettings, split_faces
-from xnn.faces.dataset import save_manifest
 from xnn.models.tail import TailConfig
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
 from xnn.server.bundle import ServerBundle, load_server_bundle
 
+MakeSite = Callable[..., Site]
+Start = Callable[..., Running]
 SUBJECTS = 16
 SHOTS = 6
 
@@ -46,18 +49,101 @@ def bundles(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     faces = split_faces(load_faces(crops), SplitSettings(test_subjects=4, val_subjects=6))
     settings = shorten(
         find_noise_preset("gaussian", dlib.card.shape),
-        teacher_epochs=3,
-        student_epochs=3,
+        teacher_epochs=1,
+        student_epochs=1,
         batch_size=8,
     )
     tail = TailConfig(
-        n=dlib.card.n, d=dlib.card.d, tail_depth=1, heads=4, mlp_ratio=1.0, embedding_dim=32
+        n=dlib.card.n, d=dlib.card.d, tail_depth=1, heads=4, mlp_ratio=1.0, start="identity"
     )
     settings = dataclasses.replace(
         settings,
+        front=dataclasses.replace(settings.front, snr_db=10.0),
         teacher_tail=tail,
         student=dataclasses.replace(settings.student, tail=tail),
     )
     train_noise(faces, dlib, settings, root / "run")
     noise.export(root / "run", root / "device", root / "server", crops)
     return root
+
+
+@pytest.fixture(scope="session")
+def front(bundles: Path) -> DeviceBundle:
+    return load_device_bundle(bundles / "device")
+
+
+@pytest.fixture(scope="session")
+def student(bundles: Path) -> ServerBundle:
+    return load_server_bundle(bundles / "server")
+
+
+@pytest.fixture(scope="session")
+def people(crops: Path) -> dict[str, np.ndarray]:
+    """Crops of each person, uint8 (6, 112, 112, 3)."""
+    return {
+        folder.name: np.stack([read_crop(path) for path in sorted(folder.iterdir())])
+        for folder in sorted(crops.iterdir())
+    }
+
+
+@pytest.fixture(scope="session")
+def faces_sent(front: DeviceBundle, people: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Records of each person, made once: noise of their own, as any capture has."""
+    return {name: front.send(shots) for name, shots in people.items()}
+
+
+@pytest.fixture(scope="session")
+def thresholds(student: ServerBundle, faces_sent: dict[str, np.ndarray]) -> dict[str, float]:
+    """Of rates that the tiny student can tell, as the operator's own calibration."""
+    vectors = np.stack([student.embed(torch.from_numpy(z)).numpy() for z in faces_sent.values()])
+    units = vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
+    scores = np.einsum("isd,jtd->ijst", units, units)
+    others = np.sort(scores[~np.eye(len(units), dtype=bool)].ravel())
+    return {str(far): float(others[-int(far * len(others))]) for far in (0.1, 0.01, 0.001)}
+
+
+@pytest.fixture
+def make_site(bundles: Path, thresholds: dict[str, float], tmp_path: Path) -> MakeSite:
+    """Return a maker of a gallery's folder with keys: `make_site("a")`."""
+
+    def make(name: str = "site", **settings: object) -> Site:
+        wanted = {"thresholds": thresholds, "scores": "exact"} | settings
+        return Site.make(tmp_path / name, bundles, wanted)
+
+    return make
+
+
+@pytest.fixture
+def start(make_site: MakeSite) -> Iterator[Start]:
+    """Return a starter of real servers, all of which end with the test."""
+    running: list[Running] = []
+
+    def begin(site: Site | None = None, **settings: object) -> Running:
+        server = Running(site or make_site(**settings))
+        running.append(server)
+        return server.wait_until_ready()
+
+    yield begin
+    for server in running:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(
+    bundles: Path,
+    thresholds: dict[str, float],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    """One server for all tests of a file that do not stop it; tenants keep them apart."""
+    settings = {
+        "thresholds": thresholds,
+        "scores": "exact",
+        "requests_per_s": 1e5,
+        "request_burst": 10**6,
+        "probes_per_hour": 1e8,
+        "probe_burst": 10**8,
+    }
+    site = Site.make(tmp_path_factory.mktemp("shared") / "site", bundles, settings)
+    server = Running(site).wait_until_ready()
+    yield server
+    server.kill()

@@ -24,7 +24,9 @@ def write(path: Path, text: str) -> Path:
 def test_command_line_beats_environment_beats_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = write(tmp_path / "s.toml", 'port = 1001\nmax_batch = 11\nmax_queued = 101\nscores = "hidden"')
+    file = write(
+        tmp_path / "s.toml", 'port = 1001\nmax_batch = 11\nmax_queued = 101\nscores = "hidden"'
+    )
     monkeypatch.setenv("XNN_PORT", "1002")
     monkeypatch.setenv("XNN_MAX_BATCH", "12")
     settings = load_settings(file, **NEEDED, port=1003, host=None)

@@ -17,6 +17,7 @@ from xnn.attacks.training_phase.aligned_order import AlignedOrder
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_anchors import ClassAnchors
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
+from xnn.attacks.training_phase.class_reading import ClassReading
 from xnn.attacks.training_phase.cross_covariance import CrossCovariance
 from xnn.attacks.training_phase.distilled_linkage import KeyedDistilledLinkage
 from xnn.attacks.training_phase.expectation_inverse import ExpectationInverse
@@ -25,6 +26,7 @@ from xnn.attacks.training_phase.fingerprint import Fingerprint
 from xnn.attacks.training_phase.gram_features import GramFeatures
 from xnn.attacks.training_phase.inversion import Inversion
 from xnn.attacks.training_phase.known_plaintext import KnownPlaintext
+from xnn.attacks.training_phase.label_aware import LabelAware
 from xnn.attacks.training_phase.label_constellation import LabelConstellation
 from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
@@ -45,11 +47,13 @@ ATTACKS: dict[str, Attack] = {
     "distilled-linkage": KeyedDistilledLinkage(),
     "expectation-inverse": ExpectationInverse(),
     "class-anchors": ClassAnchors(),
+    "class-reading": ClassReading(),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),
     "fingerprint": Fingerprint(),
     "gram-features": GramFeatures(),
+    "label-aware-moments": LabelAware(),
     "label-constellation": LabelConstellation(),
     "label-size": LabelSize(),
     "learned-alignment": LearnedAlignment(),

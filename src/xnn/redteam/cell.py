@@ -2,7 +2,7 @@
 
 import functools
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from xnn.models.tail import Tail
 from xnn.redteam.attempt import Found, attempt
 from xnn.redteam.casting import Sizes
 from xnn.redteam.duplicates import copies_in_public
-from xnn.redteam.judges import judges_for
+from xnn.redteam.judges import Judge, judges_for
 from xnn.redteam.party import Party, opened_party
 from xnn.redteam.scenario import Scenario
 from xnn.redteam.trials import Trial
@@ -73,9 +73,16 @@ def run_cell(spec: CellSpec) -> Found:
         attack,
         find_scheme(spec.scheme).card,
         lambda: scenario.play(spec.scheme, attack.card, knowledge, seed=spec.seed),
-        lambda: judges_for(spec.extractor, scenario.bystanders(knowledge, seed=spec.seed)),
+        lambda: _taught_judges(replace(spec, scheme="plain")),
         seed=spec.seed,
     )
+
+
+@functools.lru_cache(maxsize=2)
+def _taught_judges(spec: CellSpec) -> tuple[Judge, ...]:
+    """Return judges, taught once for all schemes of the same cast."""
+    bystanders = scenario_of(spec).bystanders(spec.trial.knowledge, seed=spec.seed)
+    return judges_for(spec.extractor, bystanders)
 
 
 def scenario_of(spec: CellSpec) -> Scenario:

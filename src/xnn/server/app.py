@@ -1,8 +1,8 @@
 """The application: routes, what stands around them, and how errors are answered."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-import logging
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,7 +28,7 @@ from xnn.server.routes import templates as template_routes
 from xnn.server.service import Service
 
 _DESCRIPTION = """\
-Recognition from protected records: the device sends what its bundle makes of a face, never the face.
+Recognition from protected records: a device sends what its bundle makes of a face, never a face.
 
 Messages are those of WIRE_FORMAT.md. Every error is a `problem+json`; `type` names its kind.
 """
@@ -71,9 +71,7 @@ def create_app(service: Service) -> FastAPI:
         max_body_bytes=service.wire_limits.max_bytes,
         body_timeout_s=settings.body_timeout_s,
     )
-    app.add_middleware(
-        Observe, telemetry=service.telemetry, log_subjects=settings.log_subjects
-    )
+    app.add_middleware(Observe, telemetry=service.telemetry, log_subjects=settings.log_subjects)
     app.add_middleware(SecureHeaders)
     return app
 

@@ -147,4 +147,3 @@ def _check_bundle(message: Message, service: Service) -> None:
         raise BundleMismatchError(
             f"records of {found}, this bundle makes {card.m}x{card.e}; use its own device bundle"
         )
-

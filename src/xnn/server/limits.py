@@ -79,9 +79,7 @@ class CallerLimits:
     ) -> None:
         self._requests = TokenBuckets(requests_per_s, request_burst, clock=clock)
         self._probes = TokenBuckets(probes_per_hour / 3600, probe_burst, clock=clock)
-        self._failures = TokenBuckets(
-            failures_per_minute / 60, failures_per_minute, clock=clock
-        )
+        self._failures = TokenBuckets(failures_per_minute / 60, failures_per_minute, clock=clock)
 
     def request(self, key_name: str) -> None:
         """Count a request.

@@ -13,9 +13,13 @@ from typing import Any, final
 import torch
 import uvicorn
 
+from xnn.accounts import Accounts
+from xnn.database import read_master_key
 from xnn.errors import ConfigError, StorageError
+from xnn.gallery import open_gallery
 from xnn.server import logs
 from xnn.server.app import create_app
+from xnn.server.bundle import load_server_bundle
 from xnn.server.logs import log
 from xnn.server.service import Service
 from xnn.server.settings import ServeSettings
@@ -81,6 +85,31 @@ class ServiceServer(uvicorn.Server):
         while asyncio.get_running_loop().time() < end and not self.force_exit:
             await asyncio.sleep(_TICK_S)
         await super().shutdown(sockets)
+
+
+def open_service(settings: ServeSettings) -> Service:
+    """Open bundle and gallery, and see that somebody may call.
+
+    Raises:
+        ConfigError: There is no API key, or no master key.
+        FormatError: The bundle or the gallery is none.
+        StorageError: A file is missing.
+        BusyError: The gallery is locked or away.
+    """
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    bundle = load_server_bundle(settings.bundle)
+    gallery = open_gallery(settings.gallery, read_master_key(settings.master_key_file))
+    try:
+        if not Accounts(gallery.database).num_active():
+            raise ConfigError(
+                "there is no API key, so that nobody could call; make one with "
+                "`xnn account new --gallery ... --roles admin,enrol,search` (it is shown once)"
+            )
+        return Service(settings, bundle, gallery)
+    except BaseException:
+        gallery.close()
+        raise
 
 
 def _configure(settings: ServeSettings, service: Service) -> uvicorn.Config:

@@ -1,7 +1,7 @@
 """What all routes share: student, gallery, accounts, limits and counts of one running service."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
 import anyio
 import anyio.to_thread
@@ -9,23 +9,23 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from xnn.accounts import Accounts, ApiKey, AuditLog
-from xnn.database import Database
+from xnn.accounts import Accounts, ApiKey, AuditEvent, AuditLog, secret_of
 from xnn.errors import XnnError
-from xnn.gallery.base import Gallery
+from xnn.gallery import StoredGallery
 from xnn.server.batching import StudentBatcher
 from xnn.server.bundle import ServerBundle
 from xnn.server.limits import CallerLimits
-from xnn.server.problems import problem_of
+from xnn.server.recorder import Recorder
 from xnn.server.settings import ServeSettings
 from xnn.server.telemetry import Telemetry
-from xnn.server.thresholds import Thresholds
+from xnn.server.thresholds import thresholds_of
 from xnn.types import SubjectId
 from xnn.wire.clock import now_ms
 from xnn.wire.freshness import FreshnessWindow
 from xnn.wire.limits import WireLimits
 
 T = TypeVar("T")
+Fact = str | int | float | bool | None
 
 
 @final
@@ -35,28 +35,27 @@ class Service:
     Args:
         settings: All of them.
         bundle: The student.
-        database: Of gallery, accounts and audit log.
-        gallery: In that database.
+        gallery: Its database holds accounts and audit log as well.
 
     Trust: server.
     """
 
     def __init__(
-        self, settings: ServeSettings, bundle: ServerBundle, database: Database, gallery: Gallery
+        self, settings: ServeSettings, bundle: ServerBundle, gallery: StoredGallery
     ) -> None:
         self.settings, self.bundle, self.gallery = settings, bundle, gallery
-        self.database = database
-        self.accounts, self.audit = Accounts(database), AuditLog(database)
+        self.accounts = Accounts(gallery.database)
+        # An erased subject's name must not live on in a log that nobody can erase from.
+        self.audit = AuditLog(gallery.database, pseudonym_key=gallery.vault.pseudonym_key())
+        self._recorder = Recorder(self.audit)
         self.telemetry = Telemetry()
         self.scheme = str(bundle.card.training.get("preset", "unknown"))
-        self.dtypes = tuple(bundle.card.dtypes)
-        self.thresholds = Thresholds.of(bundle.card)
+        self.dtypes = tuple(getattr(bundle.card, "dtypes", ("float32",)))
+        self.thresholds = thresholds_of(bundle.card, settings.thresholds)
         self.wire_limits = WireLimits.for_bundle(
             bundle.card.m, bundle.card.e, max_records=settings.max_records
         )
-        self.freshness = FreshnessWindow(
-            window_s=settings.replay_window_s, made_after_ms=now_ms()
-        )
+        self.freshness = FreshnessWindow(window_s=settings.replay_window_s, made_after_ms=now_ms())
         self.limits = CallerLimits(
             requests_per_s=settings.requests_per_s,
             request_burst=settings.request_burst,
@@ -100,7 +99,8 @@ class Service:
         Raises:
             AccessError: It is none of this service, or revoked.
         """
-        return await self.in_thread(lambda: self.accounts.identify(api_key))
+        key = await self.in_thread(lambda: self.accounts.authenticate(api_key))
+        return key, secret_of(api_key)
 
     async def audited(
         self,
@@ -108,7 +108,7 @@ class Service:
         action: str,
         subject_id: SubjectId | None,
         call: Callable[[], T],
-        **facts: Any,
+        **facts: Fact,
     ) -> T:
         """Do something that the audit log must hold, refused or done.
 
@@ -116,24 +116,16 @@ class Service:
         """
 
         def do_and_record() -> T:
-            outcome = "done"
+            outcome = "failed"
             try:
-                return call()
+                result = call()
+                outcome = "done"
             except XnnError as error:
-                outcome = problem_of(error).name
-                raise
-            except BaseException:
-                outcome = "failed"
+                outcome = type(error).__name__
                 raise
             finally:
-                self.audit.append(
-                    tenant=key.tenant,
-                    actor=key.name,
-                    action=action,
-                    subject=subject_id,
-                    outcome=outcome,
-                    facts=facts,
-                )
+                self._recorder.record(self._event(key, action, subject_id, outcome, facts))
+            return result
 
         return await self.in_thread(do_and_record)
 
@@ -143,13 +135,30 @@ class Service:
         Raises:
             BusyError: It does not answer.
         """
-        self.database.ping()
+        self.gallery.database.ping()
 
     def close(self) -> None:
         """Finish what waits for the student, then let go of the database."""
         self._batcher.close()
         self.gallery.close()
-        self.database.close()
+
+    def _event(
+        self,
+        key: ApiKey,
+        action: str,
+        subject_id: SubjectId | None,
+        outcome: str,
+        facts: dict[str, Fact],
+    ) -> AuditEvent:
+        subject = None if subject_id is None else self.audit.name_of(key.tenant, subject_id)
+        return AuditEvent(
+            tenant=key.tenant,
+            actor=key.name,
+            action=action,
+            subject=subject,
+            outcome=outcome,
+            facts=facts,
+        )
 
     def _run_student(self, records: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -49,7 +49,8 @@ class ServeSettings(BaseSettings):
         None, description="Only clients with a certificate of this CA are let in (mutual TLS)."
     )
     allow_plain_http: bool = Field(
-        False, description="Listen beyond this machine without TLS: only behind a proxy that has it."
+        False,
+        description="Listen beyond this machine without TLS: only behind a proxy that has it.",
     )
     trusted_proxies: str = Field(
         "", description="Addresses whose X-Forwarded-For and -Proto count, separated by commas."
@@ -60,7 +61,9 @@ class ServeSettings(BaseSettings):
     )
     body_timeout_s: float = Field(30.0, gt=0, le=3600, description="Time for a body to arrive.")
     max_in_flight: int = Field(64, ge=1, le=10_000, description="Requests served at once.")
-    requests_per_s: float = Field(50.0, gt=0, le=1e6, description="Of one API key, in the long run.")
+    requests_per_s: float = Field(
+        50.0, gt=0, le=1e6, description="Of one API key, in the long run."
+    )
     request_burst: int = Field(100, ge=1, le=10**6, description="Of one API key, at once.")
     probes_per_hour: float = Field(
         3600.0, gt=0, le=1e9, description="Probes that one API key may search or verify."
@@ -69,6 +72,11 @@ class ServeSettings(BaseSettings):
     scores: ScorePolicy = Field(
         "rounded",
         description="What callers see of scores: `exact`, `rounded` to two digits, or `hidden`.",
+    )
+    thresholds: dict[float, float] = Field(
+        {},
+        description="Scores by false accept rate, measured by the operator on people of his own; "
+        "empty takes the bundle's calibration.",
     )
     max_top_k: int = Field(50, ge=1, le=1000, description="Candidates that a search may ask for.")
 
@@ -79,7 +87,10 @@ class ServeSettings(BaseSettings):
     workers: int = Field(16, ge=1, le=256, description="Threads that talk to the gallery.")
 
     replay_window_s: float = Field(
-        300.0, gt=0, le=86_400, description="How far a device's clock may be off; replays are known."
+        300.0,
+        gt=0,
+        le=86_400,
+        description="How far a device's clock may be off; replays are known.",
     )
     drain_s: float = Field(
         0.0, ge=0, le=600, description="After a stop signal: not ready, but serving, for so long."
@@ -99,6 +110,8 @@ class ServeSettings(BaseSettings):
             raise ValueError("tls_cert and tls_key belong together: give both or none")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca needs tls_cert and tls_key: clients see TLS first")
+        if not all(0 < far < 1 and -1 <= score <= 1 for far, score in self.thresholds.items()):
+            raise ValueError("thresholds: rates are fractions in (0, 1), scores are in [-1, 1]")
         if self.tls_cert is None and not self.allow_plain_http and not _is_loopback(self.host):
             raise ValueError(
                 f"host={self.host} is reached from other machines and there is no TLS: API keys "

@@ -1,11 +1,12 @@
 """Which score is a match: thresholds at false accept rates, from the bundle's calibration."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
 from xnn.errors import ConfigError
+from xnn.server.bundle import ServerCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,11 @@ class Thresholds:
         raise ConfigError(
             f"{asked} was not measured for this bundle; measured are: {measured} (GET /v1/bundle)"
         )
+
+
+def thresholds_of(card: ServerCard, given: Mapping[float, float]) -> Thresholds:
+    """Return the operator's own thresholds, or those of the bundle's card."""
+    if given:
+        return Thresholds([Threshold(far, score) for far, score in given.items()])
+    rows = getattr(card, "calibration", None) or []
+    return Thresholds([Threshold(row.far, row.threshold) for row in rows])

@@ -4,6 +4,7 @@ A reader encodes what it has read again and compares: whatever CBOR allows beyon
 (tags, indefinite lengths, other orders, doubled names, longer integers, trailing bytes) fails.
 """
 
+import importlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +14,11 @@ from xnn.types import KeyId
 from xnn.wire.message import Message, WireDtype
 from xnn.wire.numbers import DTYPES
 
-try:
-    import cbor2
-except ImportError as error:
-    raise MissingExtraError(
-        "cbor2 is not installed; run pip install 'xnn-face[device]' or 'xnn-face[serve]'"
-    ) from error
-
 LATEST_MS = (1 << 53) - 1
 """Largest integer that JavaScript counts exactly."""
 NONCE_BYTES = 16
 _LARGEST_SIZE = (1 << 32) - 1
+_WRONG_DTYPE = f"dtype is not one of {', '.join(DTYPES)}"
 _SCHEME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}", re.ASCII)
 _KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _BUNDLE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -62,6 +57,7 @@ def write_header(message: Message) -> bytes:
     Raises:
         ConfigError: A field is not of its form.
         ShapeError: The records are not b x m x e, or there are none.
+        MissingExtraError: cbor2 is not installed.
     """
     shape = message.records.shape
     if len(shape) != 3 or 0 in shape:
@@ -69,6 +65,8 @@ def write_header(message: Message) -> bytes:
             f"records of shape {'x'.join(map(str, shape))}, expected records x tokens x width, "
             "none of them 0; give what the device bundle sends"
         )
+    if message.dtype not in DTYPES:
+        raise ConfigError(f"this cannot be sent: {_WRONG_DTYPE}")
     header = Header(
         scheme=message.scheme,
         bundle_id=message.bundle_id,
@@ -94,6 +92,7 @@ def read_header(content: bytes) -> Header:
     Raises:
         WireError: Not the one encoding of a header of ours.
     """
+    cbor2 = _cbor2()
     try:
         fields = cbor2.loads(content)
     except Exception as error:  # of the decoder's own kind, or what a tag of CBOR led it into
@@ -107,6 +106,16 @@ def read_header(content: bytes) -> Header:
     return header
 
 
+def _cbor2() -> Any:
+    """Return the library. Cards name dtypes of this package, so it is not needed to import it."""
+    try:
+        return importlib.import_module("cbor2")
+    except ImportError as error:
+        raise MissingExtraError(
+            "cbor2 is not installed; run pip install 'xnn-face[device]' or 'xnn-face[serve]'"
+        ) from error
+
+
 def _encode(header: Header) -> bytes:
     fields: dict[str, Any] = {
         "dtype": header.dtype,
@@ -118,7 +127,7 @@ def _encode(header: Header) -> bytes:
         "request_id": bytes.fromhex(header.request_id),
         "timestamp_ms": header.timestamp_ms,
     }
-    return cbor2.dumps(fields, canonical=True)
+    return _cbor2().dumps(fields, canonical=True)
 
 
 def _from_fields(fields: Any) -> Header:
@@ -131,6 +140,8 @@ def _from_fields(fields: Any) -> Header:
     shape = fields["shape"]
     if len(shape) != 3 or any(type(size) is not int for size in shape):
         raise WireError("the header of the message is malformed: shape is not three integers")
+    if fields["dtype"] not in DTYPES:
+        raise WireError(f"the header of the message is malformed: {_WRONG_DTYPE}")
     return Header(
         scheme=fields["scheme"],
         bundle_id=fields["bundle_id"].hex(),
@@ -156,7 +167,6 @@ def _first_wrong(header: Header) -> str | None:
             all(1 <= size <= _LARGEST_SIZE for size in header.shape),
             "a size in shape is 0 or too large",
         ),
-        (header.dtype in DTYPES, f"dtype is not one of {', '.join(DTYPES)}"),
         (bool(_REQUEST_ID.fullmatch(header.request_id)), "request_id is not 32 hexadecimal digits"),
         (len(header.nonce) == NONCE_BYTES, f"nonce is not {NONCE_BYTES} bytes"),
         (0 <= header.timestamp_ms <= LATEST_MS, "timestamp_ms is outside 0..2^53-1"),

@@ -100,6 +100,7 @@ def play() -> Play:
         queries: int = 0,
         labels: bool = False,
         stored: str = "float32",
+        public_people: int = 40,
     ) -> Scene:
         if isinstance(scheme, str):
             name = scheme
@@ -132,7 +133,7 @@ def play() -> Play:
             labels=held.labels if labels else None,
             probes=probes,
             gallery=victims.at(np.flatnonzero(clean)),
-            public=own_faces(40, 5, seed + 200),
+            public=own_faces(public_people, 5, seed + 200),
             pairs=KnownPairs(faces=known, records=keyed(known.tokens)) if pairs else None,
             oracle=oracle if queries else None,
         )

@@ -10,7 +10,6 @@ import torch
 
 from xnn.attacks.observation import Observation, OwnFaces
 from xnn.attacks.statistics.bred_matching import BreedingSettings
-from xnn.attacks.training_phase.label_constellation import ConstellationSettings
 from xnn.attacks.training_phase.membership import (
     Membership,
     MembershipSettings,
@@ -28,9 +27,7 @@ from xnn.training.source import ArraySource
 
 Play = Callable[..., object]
 BRIEF = MembershipSettings(shadows=2, epochs=2)
-MATCHING = ConstellationSettings(
-    breeding=BreedingSettings(islands=2, random_climbs=20, bred_climbs=30, last_climbs=20)
-)
+MATCHING = BreedingSettings(islands=2, random_climbs=20, bred_climbs=30, last_climbs=20)
 MEMBERS = 40
 
 
@@ -208,7 +205,7 @@ def test_classes_are_named_by_their_angles(
         assert answer.classes is not None
         assert answer.details["read"] == "angles"
         right.append(one.rank_1(answer.scores))
-    assert np.mean(right) > 0.2  # chance is 1 / 24
+    assert np.mean(right) > 0.3  # chance is 1 / 24
 
 
 def test_one_record_is_fingerprinted_by_the_whitening(

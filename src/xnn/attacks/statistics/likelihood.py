@@ -10,13 +10,36 @@ steps as in Cardoso and Laheld 1996.
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import minimize
 
-from xnn.attacks.statistics.joint_gaussian import JointGaussian
 from xnn.attacks.statistics.moments import Whitening
+
+
+@runtime_checkable
+class MapModel(Protocol):
+    """A Gaussian of maps, as `JointGaussian` is; rows may have their own means and precisions."""
+
+    @property
+    def into(self) -> Float64[np.ndarray, "d d"]:
+        """From the extractor's channels to the model's."""
+
+    @property
+    def variances(self) -> Float64[np.ndarray, " d"]:
+        """Pooled variance of each of the model's directions, in the extractor's units."""
+
+    @property
+    def means(self) -> Float32[np.ndarray, "..."]:
+        """Mean of each position, or of each row's positions."""
+
+    def precision_times(self, maps: Float32[np.ndarray, "b n d"]) -> Float32[np.ndarray, "b n d"]:
+        """Return the precision of whole maps, applied to maps less their mean."""
+
+    def mean_curvature(self) -> Float64[np.ndarray, " d"]:
+        """Return the diagonal of the precision, averaged over positions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +56,7 @@ def refine(
     records: Float32[np.ndarray, "b n d"],
     place: Int64[np.ndarray, " n"],
     inverse: Float64[np.ndarray, "d d"],
-    model: JointGaussian,
+    model: MapModel,
     whitening: Whitening,
     *,
     rounds: int = 3,
@@ -82,7 +105,7 @@ class _Climb:
         self,
         white: Float32[np.ndarray, "b n d"],
         back: Float64[np.ndarray, "d d"],
-        model: JointGaussian,
+        model: MapModel,
         whitening: Whitening,
     ) -> None:
         b, n, d = white.shape

@@ -36,7 +36,7 @@ def record_layers(
         "square": _second_moments(whitened, rng),
     }
     return {
-        f"{name}/{shrinkage:g}": standardised(_map(rows, members, shrinkage))
+        f"{name}/{shrinkage:g}": standardised(class_map(rows, members, shrinkage))
         for name, rows in statistics.items()
         for shrinkage in _SHRINKAGES
     }
@@ -118,9 +118,16 @@ def standardised(layer: Float64[np.ndarray, "c c"]) -> Float64[np.ndarray, "c c"
     return done
 
 
-def _map(
+def class_map(
     rows: Float32[np.ndarray, "r f"], members: Int64[np.ndarray, " r"], shrinkage: float
 ) -> Float64[np.ndarray, "c c"]:
+    """Return the cosines between class means, directions that differ within classes turned down.
+
+    Args:
+        rows: Any description of records that a key leaves its angles.
+        members: Class of each, 0..c-1, all present.
+        shrinkage: Of the covariance within classes, in units of its mean variance.
+    """
     wide = rows.astype(np.float64)
     return _cosines(_class_means(wide, members) @ _within_root(wide, members, shrinkage))
 

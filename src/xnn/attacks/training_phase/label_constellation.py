@@ -107,13 +107,12 @@ class LabelConstellation(Attack):
         weights = self._learn_weights(observation, members, seed)
         theirs = _mixed(record_layers(observation.records, members, seed=seed), weights)
         ours = standardised(embedding_map(observation.gallery, observation.public))
-        matches = bred_matching(*_problem(theirs, ours), settings=self._settings.breeding, rng=rng)
-        belief = _belief(matches, theirs, ours)
+        belief, agreement = match_maps(theirs, ours, settings=self._settings.breeding, rng=rng)
         return Answer(
             scores=belief[members[observation.probes]][:, photographs],
             classes=belief,
             details={
-                "agreement": [round(_agreement(match, theirs, ours), 4) for match in matches[:2]],
+                "agreement": agreement,
                 "weights": {name: round(weight, 3) for name, weight in weights.items()},
             },
         )
@@ -135,6 +134,30 @@ class LabelConstellation(Attack):
             for _ in range(self._settings.simulated_keys)
         ]
         return layer_weights(layers, [target] * len(layers))
+
+
+def match_maps(
+    theirs: Float64[np.ndarray, "c c"],
+    ours: Float64[np.ndarray, "g g"],
+    *,
+    settings: BreedingSettings,
+    rng: np.random.Generator,
+) -> tuple[Float64[np.ndarray, "c g"], list[float]]:
+    """Match classes with people by their maps.
+
+    Args:
+        theirs: Standardised map of the classes.
+        ours: Standardised map of the people.
+        settings: Effort.
+        rng: Draws starts and parents.
+
+    Returns:
+        How likely each class is each person, and the correlation of the maps under the best two
+        matches.
+    """
+    matches = bred_matching(*_problem(theirs, ours), settings=settings, rng=rng)
+    agreement = [round(_agreement(match, theirs, ours), 4) for match in matches[:2]]
+    return _belief(matches, theirs, ours), agreement
 
 
 def _well_photographed(public: OwnFaces, per_class: int, *, most: int) -> OwnFaces | None:

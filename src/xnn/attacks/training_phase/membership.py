@@ -12,6 +12,10 @@ Two statistics of sureness:
 - `nearest-record`: how near the nearest embedded record is. It needs no learning to be telling once
   the key is known, and is the ceiling of what membership a holder of the records can read.
 
+What a candidate's score shows is first of all that its person is among the classes: with the
+default recipe, a tail that was never trained gives the same figures as the cloud's. They are no
+measure of what a tail remembers of single photographs.
+
 Without any key, see `fingerprint` and `gram-features`, which answer the same question.
 
 Source: Carlini et al., LiRA, arXiv:2112.03570, offline and with one variance for all candidates, as

@@ -7,27 +7,30 @@ weights: embeddings tell people apart as well under any other.
 
 The class weights of the cloud's head begin at the mean embedding of each class and move little. A
 rotation changes no angle between them, and people whose faces are alike have class weights that
-are. With class numbers, means of embedded records stand in for the weights, and their angles are
-matched with the angles between the gallery's faces, as `label-constellation` does with the records.
+are. With class numbers, means of embedded records stand in for the weights; directions in which
+embeddings of one class differ are turned down. Their angles are matched with the angles between the
+gallery's faces, as `label-constellation` does with the records.
 
 Source: this project (redteam.md, A14).
 """
 
-from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.observation import Observation
 from xnn.attacks.own_keys import OwnKeys
+from xnn.attacks.statistics.bred_matching import BreedingSettings
+from xnn.attacks.statistics.resemblance import class_map, embedding_map
+from xnn.attacks.statistics.resemblance import standardised as standardised_map
 from xnn.attacks.statistics.token_grams import column_weights, invariants, standardised
 from xnn.attacks.training_phase.fingerprint import likeness, refused_without_recipe
-from xnn.attacks.training_phase.label_constellation import ConstellationSettings, LabelConstellation
+from xnn.attacks.training_phase.label_constellation import match_maps
 from xnn.errors import InsufficientDataError
 from xnn.models.tail import Tail
 from xnn.models.vit import Block
@@ -38,6 +41,7 @@ from xnn.training.validate import embed
 
 _FEWEST_PUBLIC = 20
 _FEWEST_CLASSES = 8
+_SHRINKAGE = 0.1
 
 
 @final
@@ -45,7 +49,7 @@ class TailInversion(Attack):
     """The attack; see the module.
 
     Args:
-        constellation: Effort of the matching of classes with people.
+        breeding: Effort of the matching of classes with people.
     """
 
     card = AttackCard(
@@ -58,8 +62,8 @@ class TailInversion(Attack):
         needs_tail=True,
     )
 
-    def __init__(self, constellation: ConstellationSettings | None = None) -> None:
-        self._constellation = LabelConstellation(constellation)
+    def __init__(self, breeding: BreedingSettings | None = None) -> None:
+        self._breeding = breeding or BreedingSettings()
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
         """Say why the attack cannot be tried here; None when it can."""
@@ -85,16 +89,34 @@ class TailInversion(Attack):
         details = {"first_layer_undoes_covariance": absorbed(tail, observation.records)}
         labels = observation.labels
         if labels is not None and len(np.unique(labels)) >= _FEWEST_CLASSES:
-            source = ArraySource(observation.records, np.zeros(len(labels), dtype=np.int64))
-            embedded = embed(tail, source)[:, None]
-            answer = self._constellation.run(
-                replace(observation, records=embedded, scheme="", pairs=None),
-                seed=seed,
-                work_dir=work_dir,
-            )
-            return replace(answer, details={**answer.details, **details, "read": "angles"})
+            return self._by_angles(tail, observation, labels, seed, details)
         scores = self._by_whitening(tail, observation, seed)
         return Answer(scores=scores, details={**details, "read": "whitening"})
+
+    def _by_angles(
+        self,
+        tail: Tail,
+        observation: Observation,
+        labels: Int64[np.ndarray, " r"],
+        seed: int,
+        details: dict[str, Any],
+    ) -> Answer:
+        """Match the angles between classes with those between the gallery's people."""
+        _, members = np.unique(labels, return_inverse=True)
+        _, photographs = np.unique(observation.gallery.labels, return_inverse=True)
+        source = ArraySource(observation.records, np.zeros(len(labels), dtype=np.int64))
+        embedded = embed(tail, source)
+        belief, agreement = match_maps(
+            standardised_map(class_map(embedded, members, _SHRINKAGE)),
+            standardised_map(embedding_map(observation.gallery, observation.public)),
+            settings=self._breeding,
+            rng=np.random.default_rng(seed),
+        )
+        return Answer(
+            scores=belief[members[observation.probes]][:, photographs],
+            classes=belief,
+            details={**details, "read": "angles", "agreement": agreement},
+        )
 
     def _by_whitening(
         self, tail: Tail, observation: Observation, seed: int

@@ -29,14 +29,14 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="Entries on a page.")]
 @router.post("/v1/keys", status_code=201, responses=problems(403))
 async def create_key(service: ServiceOf, caller: Admin, body: KeyIn) -> NewKeyOut:
     """Make an API key for the caller's tenant. It is shown this once and kept nowhere."""
-    made = await service.audited(
+    key, text = await service.audited(
         caller.key,
-        "create-key",
+        "key.create",
         None,
         lambda: service.accounts.create(caller.tenant, body.roles, label=body.label),
-        roles=sorted(set(body.roles)),
+        roles=",".join(sorted(set(body.roles))),
     )
-    return NewKeyOut(**_fields(made.key), api_key=made.api_key)
+    return NewKeyOut(**_fields(key), api_key=text)
 
 
 @router.get("/v1/keys", responses=problems(403))
@@ -51,9 +51,9 @@ async def revoke_key(service: ServiceOf, caller: Admin, key_name: KeyNamePath) -
     """Revoke an API key, at once and for good."""
     key = await service.audited(
         caller.key,
-        "revoke-key",
+        "key.revoke",
         None,
-        lambda: service.accounts.revoke(caller.tenant, key_name),
+        lambda: service.accounts.revoke(key_name, tenant=caller.tenant),
         key_name=key_name,
     )
     return KeyOut(**_fields(key))
@@ -88,17 +88,17 @@ async def read_audit(
     Numbers have gaps where other tenants' entries stand in the same chain.
     """
     found = await service.in_thread(
-        lambda: service.audit.entries(tenant=caller.tenant, after=after, limit=limit + 1)
+        lambda: service.audit.entries(caller.tenant, after=after, limit=limit + 1)
     )
     page = [
         AuditEntryOut(
             number=entry.number,
             at_ms=entry.at_ms,
-            actor=entry.actor,
-            action=entry.action,
-            subject=entry.subject,
-            outcome=entry.outcome,
-            facts=entry.facts,
+            actor=entry.event.actor,
+            action=entry.event.action,
+            subject=entry.event.subject,
+            outcome=entry.event.outcome,
+            facts=dict(entry.event.facts),
             digest=entry.digest,
         )
         for entry in found[:limit]

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Path as PathParameter
+from fastapi import APIRouter
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response

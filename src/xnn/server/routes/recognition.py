@@ -68,7 +68,11 @@ async def verify(
         "verify",
         SubjectId(subject_id),
         lambda: service.gallery.verify(
-            caller.tenant, SubjectId(subject_id), probes, bundle_id=message.bundle_id
+            caller.tenant,
+            SubjectId(subject_id),
+            probes,
+            bundle_id=message.bundle_id,
+            key_id=message.key_id,
         ),
         records=len(probes),
         far=limit.far,
@@ -105,6 +109,7 @@ async def search(
                 caller.tenant,
                 probes,
                 bundle_id=message.bundle_id,
+                key_id=message.key_id,
                 top_k=top_k,
                 threshold=limit.threshold,
             ),

@@ -24,7 +24,7 @@ async def create_subject(
     subject_id = SubjectId(body.subject_id)
     await service.audited(
         caller.key,
-        "create-subject",
+        "subject.create",
         subject_id,
         lambda: service.gallery.create_subject(caller.tenant, subject_id),
     )
@@ -63,7 +63,7 @@ async def delete_subject(
     request.scope[NOTES][SUBJECT_NOTE] = subject_id
     erased = await service.audited(
         caller.key,
-        "delete-subject",
+        "subject.delete",
         SubjectId(subject_id),
         lambda: service.gallery.delete_subject(caller.tenant, SubjectId(subject_id)),
     )

@@ -73,7 +73,7 @@ async def erase_template(
     """Erase one template, for good. Role `enrol` or `admin`."""
     await service.audited(
         caller.key,
-        "erase-template",
+        "template.erase",
         None,
         lambda: service.gallery.erase_template(caller.tenant, template_id),
         template_id=template_id,

@@ -40,14 +40,10 @@ def test_the_strongest_pairs_come_first() -> None:
 
 def test_standardising_can_be_undone(owner) -> None:
     tokens = owner().truth.tokens
-    white, means, roots = standardise(tokens)
+    white, means, roots = standardise(tokens, ridge=1e-9)
     t = 3
     assert np.allclose(white[:, t].mean(axis=0), 0, atol=1e-3)
-    covariance = np.cov(white[:, t].T)
-    variances = np.diag(covariance)
-    assert variances.max() < 1.2
-    assert variances.mean() > 0.7, "shrunk, where there is hardly any"
-    assert np.abs(covariance - np.diag(variances)).max() < 0.3
+    assert np.allclose(np.cov(white[:, t].T), np.eye(white.shape[2]), atol=0.15)
     assert np.allclose(white[:, t] @ roots[t] + means[t], tokens[:, t], atol=1e-3)
 
 

@@ -1,7 +1,7 @@
 """From photographs to z: upright, found, aligned, protected. All of it on the device."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -27,7 +27,7 @@ Photo = str | Path | bytes | np.ndarray
 class PipelineSettings:
     """What a device accepts as a photograph of a face."""
 
-    detection: DetectionSettings = DetectionSettings()
+    detection: DetectionSettings = field(default_factory=DetectionSettings)
     """How eager the detector is."""
     min_face_px: int = 40
     """Side of the smallest face that is used, in pixels of the photograph. Fewer tell little."""

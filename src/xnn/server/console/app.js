@@ -69,6 +69,16 @@ async function signOut() {
   await closing.close();
 }
 
+/** Say so where the parts that npm brings are missing: the rest of the page works without them. */
+async function checkBuilt() {
+  const part = new URL("vendor/ort-wasm-simd-threaded.wasm", import.meta.url);
+  const response = await fetch(part, { method: "HEAD", cache: "no-cache" }).catch(() => null);
+  if (response === null || response.ok) return; // a service that is away is told of elsewhere
+  const text = "This console was not built: run `make console` where the service is installed, and reload.";
+  main.before(h("p", { class: "alert wide", role: "alert" }, `${text} Until then no picture can be read.`));
+}
+
+checkBuilt();
 const kept = Session.kept();
 if (kept) {
   try {

@@ -52,8 +52,8 @@ def test_by_keyboard_alone(
     page.wait_for_selector("main h1:text-is('Enrol')")
     page.keyboard.press("Tab")
     page.keyboard.type("by-keyboard")
-    tab_to(page, "pictures")
-    outline = "getComputedStyle(document.querySelector('.drop label')).outlineStyle"
+    tab_to(page, "Choose pictures")
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(outline) == "solid"
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
@@ -267,7 +267,7 @@ def test_a_face_before_the_camera_is_found(
     page.goto(console)
     sign_in(watched, key)
     page.click("text=Use the camera")
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     page.click("text=Take a picture")
     page.wait_for_selector(".border-card:not(.refused)")
     assert "640 × 480" in page.locator(".stays").inner_text()

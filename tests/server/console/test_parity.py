@@ -5,12 +5,14 @@ values; z of the same crop by 1e-4 of its root mean square, where the front is n
 """
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import Watched, packed, unpacked
+from browser import Watched, packed, unpacked, watch
 from PIL import Image
+from playwright.sync_api import Browser
 
 from xnn.device.bundle import DeviceBundle, load_detector
 from xnn.faces.align import align
@@ -69,11 +71,14 @@ def url(serve_pages, bundles: Path) -> str:
     return serve_pages(bundles / "device")
 
 
-@pytest.fixture
-def prepared(open_page, url: str) -> Watched:
-    watched = open_page(url)
+@pytest.fixture(scope="module")
+def prepared(chromium: Browser, url: str) -> Iterator[Watched]:
+    watched = watch(chromium)
+    watched.page.goto(url)
     watched.run(PREPARE)
-    return watched
+    yield watched
+    assert watched.complaints == []
+    watched.page.context.close()
 
 
 def photographs(orl_photos: Path) -> list[Path]:

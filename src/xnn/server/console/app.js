@@ -43,6 +43,7 @@ function show({ focus = false } = {}) {
     shown = loginView({ onopen: signIn });
   } else {
     document.title = `${view.title} - XNN console`;
+    if (!(name in VIEWS)) history.replaceState(null, "", "#/recognise");
     shown = view.make(session, decodeURIComponent(argument));
   }
   for (const link of nav.children) {

@@ -11,7 +11,12 @@ import { plural } from "./format.js";
  */
 export function capturePanel(session, place, { multiple, onchange = () => {} }) {
   const list = h("div", { class: "captures" });
-  const input = h("input", { type: "file", accept: "image/*,.pgm,.ppm", multiple, id: "pictures" });
+  const title = multiple ? "Choose pictures" : "Choose a picture";
+  // The browser's own control is opened by a button, which Enter and Space press everywhere.
+  const input = h("input", {
+    type: "file", accept: "image/*,.pgm,.ppm", multiple, id: "pictures", tabindex: -1, "aria-label": title,
+  });
+  const choose = h("button", { type: "button", class: "choose", onclick: () => input.click() }, title);
   let work = Promise.resolve();
   let finished = false;
 
@@ -27,7 +32,7 @@ export function capturePanel(session, place, { multiple, onchange = () => {} }) 
     finished = false;
     const ondrop = (event) => {
       event.currentTarget.closest("article").remove();
-      input.focus();
+      choose.focus();
       onchange();
     };
     try {
@@ -58,7 +63,7 @@ export function capturePanel(session, place, { multiple, onchange = () => {} }) 
   });
   const camera = cameraPanel((frame) => add("Camera picture", { frame }), place);
   const drop = h("div", { class: "drop" },
-    h("label", { for: "pictures" }, multiple ? "Choose pictures" : "Choose a picture"), input,
+    choose, input,
     h("small", {}, h("span", { class: "mouse" }, multiple ? "or drop them here, " : "or drop it here, "), "or"), camera.open);
   for (const kind of ["dragover", "drop"]) drop.addEventListener(kind, (event) => event.preventDefault());
   drop.addEventListener("drop", (event) => {

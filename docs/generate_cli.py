@@ -36,6 +36,9 @@ Progress and warnings go to stderr. An error is one line on stderr; `--debug` sh
 |---|---|
 | `XNN_PASSPHRASE` | passphrase of key files, where `--passphrase-file` is not given |
 | `XNN_CACHE` | folder for fetched weights |
+| `XNN_GALLERY` | address of a service's database, where `--gallery` is not given |
+| `XNN_MASTER_KEY_FILE` | file of its master key, where `--master-key` is not given |
+| `XNN_MASTER_KEY` | the master key itself, 64 hexadecimal digits, where no file is named |
 """
 
 

@@ -145,7 +145,16 @@ class BusyError(XnnError, RuntimeError):
 
 
 class ServiceError(XnnError, RuntimeError):
-    """The service refused, did not answer, or answered something that is no answer of ours."""
+    """The service refused, did not answer, or answered something that is no answer of ours.
+
+    Where it refused, `status` is HTTP's and `problem` the name of the kind, as in
+    docs/reference/errors.md: programs decide by it. Else they are None and "".
+    """
+
+    def __init__(self, text: str, *, status: int | None = None, problem: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.problem = problem
 
 
 class SecretError(XnnError, ValueError):

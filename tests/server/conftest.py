@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from served import Running, Site
 
-from xnn.cli import noise
 from xnn.device.bundle import DeviceBundle, load_device_bundle
+from xnn.export.parting import part_run
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.crop import read_crop
 from xnn.faces.dataset import load_faces
@@ -23,7 +23,7 @@ from xnn.server.bundle import ServerBundle, load_server_bundle
 
 MakeSite = Callable[..., Site]
 Start = Callable[..., Running]
-SUBJECTS = 16
+SUBJECTS = 18
 SHOTS = 6
 
 
@@ -46,7 +46,7 @@ def bundles(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("bundles")
     dlib = load_extractor("dlib")
-    faces = split_faces(load_faces(crops), SplitSettings(test_subjects=4, val_subjects=6))
+    faces = split_faces(load_faces(crops), SplitSettings(test_subjects=4, val_subjects=8))
     settings = shorten(
         find_noise_preset("gaussian", dlib.card.shape),
         teacher_epochs=1,
@@ -62,8 +62,8 @@ def bundles(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         teacher_tail=tail,
         student=dataclasses.replace(settings.student, tail=tail),
     )
-    train_noise(faces, dlib, settings, root / "run")
-    noise.export(root / "run", root / "device", root / "server", crops)
+    run = train_noise(faces, dlib, settings, root / "run")
+    part_run(run, dlib, faces, device=root / "device", server=root / "server")
     return root
 
 
@@ -92,23 +92,12 @@ def faces_sent(front: DeviceBundle, people: dict[str, np.ndarray]) -> dict[str, 
     return {name: front.send(shots) for name, shots in people.items()}
 
 
-@pytest.fixture(scope="session")
-def thresholds(student: ServerBundle, faces_sent: dict[str, np.ndarray]) -> dict[str, float]:
-    """Of rates that the tiny student can tell, as the operator's own calibration."""
-    vectors = np.stack([student.embed(torch.from_numpy(z)).numpy() for z in faces_sent.values()])
-    units = vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
-    scores = np.einsum("isd,jtd->ijst", units, units)
-    others = np.sort(scores[~np.eye(len(units), dtype=bool)].ravel())
-    return {str(far): float(others[-int(far * len(others))]) for far in (0.1, 0.01, 0.001)}
-
-
 @pytest.fixture
-def make_site(bundles: Path, thresholds: dict[str, float], tmp_path: Path) -> MakeSite:
+def make_site(bundles: Path, tmp_path: Path) -> MakeSite:
     """Return a maker of a gallery's folder with keys: `make_site("a")`."""
 
     def make(name: str = "site", **settings: object) -> Site:
-        wanted = {"thresholds": thresholds, "scores": "exact"} | settings
-        return Site.make(tmp_path / name, bundles, wanted)
+        return Site.make(tmp_path / name, bundles, {"scores": "exact"} | settings)
 
     return make
 
@@ -129,14 +118,9 @@ def start(make_site: MakeSite) -> Iterator[Start]:
 
 
 @pytest.fixture(scope="module")
-def shared(
-    bundles: Path,
-    thresholds: dict[str, float],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Running]:
+def shared(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server for all tests of a file that do not stop it; tenants keep them apart."""
     settings = {
-        "thresholds": thresholds,
         "scores": "exact",
         "requests_per_s": 1e5,
         "request_burst": 10**6,

@@ -214,6 +214,7 @@ def _postgres(url: URL, timeout_s: float) -> Engine:
         pool_pre_ping=True,  # a server that was away and is back is noticed here
         isolation_level="READ COMMITTED",
         connect_args={
+            "client_encoding": "utf8",
             "connect_timeout": max(2, round(timeout_s)),
             "options": f"-c lock_timeout={milliseconds}",
         },

@@ -86,3 +86,14 @@ def read_api_key(path: Path | None = None) -> ApiKey:
             )
         content = file.read(_LARGEST_FILE_BYTES)
     return ApiKey(content.decode("ascii", errors="replace"))
+
+
+def as_api_key(given: str | ApiKey | None) -> ApiKey:
+    """Return the key that a caller means: None is that of the environment.
+
+    Raises:
+        AccessError: There is none, or it is malformed.
+    """
+    if given is None:
+        return read_api_key()
+    return given if isinstance(given, ApiKey) else ApiKey(given)

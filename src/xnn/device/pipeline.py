@@ -88,17 +88,18 @@ class DevicePipeline:
         self.settings = settings or PipelineSettings()
         self._detector = detector
 
-    def capture(self, photo: Photo, *, place: str = "the photograph") -> Capture:
+    def capture(self, photo: Photo, *, place: str = "") -> Capture:
         """Find and align the face of a photograph.
 
         Args:
             photo: See `Photo`. EXIF orientation is applied to files.
-            place: What the photograph is called in an error.
+            place: What the photograph is called in an error; the usual name if left out.
 
         Raises:
             FacesError: Not readable, no face, or a face too small.
             ShapeError: An array that is no RGB picture.
         """
+        place = place or _place(photo, 1, 1)
         rgb = self._pixels(photo, place)
         faces = self._detector.find(rgb)
         if not len(faces):

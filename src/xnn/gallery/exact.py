@@ -78,15 +78,19 @@ class ExactIndex:
         self._codes[first:last] = [self._code(subject) for subject in subjects]
         self._size = last
 
-    def remove(self, template_ids: Sequence[str]) -> int:
-        """Remove templates, wiping their vectors; return how many were there."""
-        wanted = _numbers(template_ids)
-        found = np.flatnonzero(np.isin(self._ids[: self._size, 0], wanted[:, 0]))
-        known = {(int(a), int(b)) for a, b in wanted}
-        rows = [r for r in found.tolist() if (int(self._ids[r, 0]), int(self._ids[r, 1])) in known]
-        for row in reversed(rows):  # from behind, so that a moved row is never one to remove
+    def remove(self, template_ids: Sequence[str]) -> list[tuple[int, int]]:
+        """Remove templates, wiping their vectors; those that are not here do not matter.
+
+        Returns:
+            For each, in order: its row, and the row whose template has moved there; equal where it
+            was the last.
+        """
+        moves = []
+        for row in self.rows_of(template_ids)[::-1].tolist():
+            # From behind, so that a moved row is never one that is still to be removed.
+            moves.append((row, self._size - 1))
             self._drop(row)
-        return len(rows)
+        return moves
 
     def best_of_subject(
         self, subject: SubjectId, probes: Float32[np.ndarray, "q e"]
@@ -149,7 +153,7 @@ class ExactIndex:
         found = [
             Candidate(
                 subject_id=self._name(int(codes[i])),
-                template_id=f"{int(ids[i, 0]):016x}{int(ids[i, 1]):016x}",
+                template_id=self._template_id(int(rows[i])),
                 score=float(scores[i]),
             )
             for i in best
@@ -160,8 +164,11 @@ class ExactIndex:
         """Return the rows of templates that are here, in rising order."""
         wanted = set(template_ids)
         found = np.flatnonzero(np.isin(self._ids[: self._size, 0], _numbers(template_ids)[:, 0]))
-        names = [f"{int(a):016x}{int(b):016x}" for a, b in self._ids[found]]
-        return found[[name in wanted for name in names]]
+        return found[[self._template_id(row) in wanted for row in found.tolist()]]
+
+    def vectors_of(self, rows: slice) -> Float32[np.ndarray, "r e"]:
+        """Return the vectors of some rows; a view."""
+        return self._matrix[: self._size][rows]
 
     def _products(self, probes: Float32[np.ndarray, "q e"]) -> Any:
         """Yield each probe's float32 scores against all rows."""
@@ -223,6 +230,9 @@ class ExactIndex:
             self._code_of[subject] = code
         self._templates_of[code] += 1
         return code
+
+    def _template_id(self, row: int) -> str:
+        return f"{int(self._ids[row, 0]):016x}{int(self._ids[row, 1]):016x}"
 
     def _name(self, code: int) -> SubjectId:
         return SubjectId(str(self._subjects[code]))

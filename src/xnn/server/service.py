@@ -50,7 +50,7 @@ class Service:
         self._recorder = Recorder(self.audit)
         self.telemetry = Telemetry()
         self.scheme = str(bundle.card.training.get("preset", "unknown"))
-        self.dtypes = tuple(getattr(bundle.card, "dtypes", ("float32",)))
+        self.dtypes = bundle.card.dtypes
         self.thresholds = thresholds_of(bundle.card, settings.thresholds)
         self.wire_limits = WireLimits.for_bundle(
             bundle.card.m, bundle.card.e, max_records=settings.max_records

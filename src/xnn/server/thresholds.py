@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from xnn.errors import ConfigError
+from xnn.metrics.calibration import DEFAULT_FAR
 from xnn.server.bundle import ServerCard
 
 
@@ -28,7 +29,7 @@ class Thresholds:
         default_far: Taken where a caller names none; the nearest measured one counts.
     """
 
-    def __init__(self, rows: Sequence[Threshold], *, default_far: float = 1e-3) -> None:
+    def __init__(self, rows: Sequence[Threshold], *, default_far: float = DEFAULT_FAR) -> None:
         self.rows = sorted(rows, key=lambda row: -row.far)
         nearest = min(self.rows, key=lambda r: abs(math.log(r.far / default_far)), default=None)
         self.default_far = None if nearest is None else nearest.far
@@ -54,5 +55,5 @@ def thresholds_of(card: ServerCard, given: Mapping[float, float]) -> Thresholds:
     """Return the operator's own thresholds, or those of the bundle's card."""
     if given:
         return Thresholds([Threshold(far, score) for far, score in given.items()])
-    rows = getattr(card, "calibration", None) or []
+    rows = () if card.calibration is None else card.calibration.thresholds
     return Thresholds([Threshold(row.far, row.threshold) for row in rows])

@@ -11,5 +11,6 @@ const files = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-
 rmSync(to, { recursive: true, force: true });
 mkdirSync(to, { recursive: true });
 for (const name of files) copyFileSync(join(from, "dist", name), join(to, name));
+copyFileSync(join(here, "NOTICE.txt"), join(to, "NOTICE.txt"));
 const { version } = JSON.parse(readFileSync(join(from, "package.json"), "utf8"));
 console.log(`onnxruntime-web ${version}: ${files.length} files in ${to}`);

@@ -77,6 +77,8 @@ def watch(browser: Browser, **options: Any) -> Watched:
         watched.requests.append(Seen(request.method, request.url, body or b""))
 
     page.on("request", note)
+    # Interception begins a little after it was asked for: from the start it is never too late.
+    page.on("filechooser", lambda _chooser: None)
     page.on("pageerror", lambda error: watched.complaints.append(str(error)))
     page.on(
         "console",

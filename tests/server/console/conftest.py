@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from playwright.sync_api import Browser, sync_playwright
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 sys.path.insert(0, str(Path(__file__).parent))
-playwright = pytest.importorskip("playwright.sync_api", reason="CONSOLE NOT TESTED: no playwright")
 
 from browser import ARGUMENTS, CHROMIUM, Watched, need_browser, watch  # noqa: E402
 
@@ -24,9 +24,9 @@ Open = Callable[..., Watched]
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[playwright.Browser]:
+def chromium() -> Iterator[Browser]:
     need_browser()
-    with playwright.sync_playwright() as started:
+    with sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=CHROMIUM, headless=True, args=list(ARGUMENTS)
         )
@@ -61,7 +61,7 @@ def serve_pages() -> Iterator[Callable[[Path], str]]:
 
 
 @pytest.fixture
-def open_page(chromium: playwright.Browser) -> Iterator[Open]:
+def open_page(chromium: Browser) -> Iterator[Open]:
     """Return an opener of pages; none of them may have complained at the end."""
     opened: list[Watched] = []
 

@@ -250,8 +250,7 @@ def before_a_camera(orl_photos: Path, tmp_path: Path, chromium: Browser) -> Brow
     colour = np.full(640 * 480 // 2, 128, np.uint8).tobytes()
     film = tmp_path / "camera.y4m"
     film.write_bytes(
-        b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420\n"
-        + (b"FRAME\n" + frame.tobytes() + colour) * 3
+        b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420\n" + (b"FRAME\n" + frame.tobytes() + colour) * 3
     )
     film_argument = f"--use-file-for-fake-video-capture={film}"
     return chromium.browser_type.launch(

@@ -156,6 +156,8 @@ def test_what_is_no_picture_is_refused_in_words(prepared: Watched) -> None:
       try { await window.xnn.openPicture(new Blob([text])); return 'taken'; }
       catch (error) { return error.message; }
     }))"""
-    words = prepared.run(script, ["", "hello", "P5 9 9 255\n12", "P5 0 0 255\n", "P6 2 2 65535\n" + "x" * 99])
+    words = prepared.run(
+        script, ["", "hello", "P5 9 9 255\n12", "P5 0 0 255\n", "P6 2 2 65535\n" + "x" * 99]
+    )
     assert all("picture" in text for text in words[:2]), words
     assert all("cut short" in text for text in words[2:]), words

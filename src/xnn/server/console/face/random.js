@@ -1,4 +1,4 @@
-/** Fresh normal numbers from the operating system's generator; never from Math.random. */
+/** Fresh normal numbers from the operating system's generator, never from a seeded one. */
 
 const BLOCK = 4096; // 32-bit words at once; getRandomValues gives at most 65,536 bytes
 

@@ -1,6 +1,5 @@
 """The console's files behind the server's own headers, and a browser to look at them."""
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +12,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-sys.path.insert(0, str(Path(__file__).parent))
+from browser import ARGUMENTS, CHROMIUM, Watched, need_browser, watch
 
-from browser import ARGUMENTS, CHROMIUM, Watched, need_browser, watch  # noqa: E402
-
-from xnn.server.asgi.headers import SecureHeaders  # noqa: E402
-from xnn.server.routes.console import ConsolePages  # noqa: E402
+from xnn.server.asgi.headers import SecureHeaders
+from xnn.server.routes.console import ConsolePages
 
 Open = Callable[..., Watched]
 

@@ -68,8 +68,8 @@ def test_a_composed_message_is_read_by_the_server(open_page, url: str) -> None:
       const { compose, encode, hex, macKey, renew } = await import('/console/wire/message.js');
       const first = compose({ records: [Float32Array.of(1, -2, 3)], shape: [1, 3], scheme: 'xnn',
                               bundleId, dtype: 'float32' });
-      const sealed = [first, renew(first)].map(async (m) => hex(await encode(m, await macKey(key))));
-      return Promise.all(sealed);
+      const mac = await macKey(key);
+      return Promise.all([first, renew(first)].map(async (made) => hex(await encode(made, mac))));
     }"""
     watched = open_page(url)
     asked = {"key": vector["api_key"], "bundleId": vector["bundle_id"]}

@@ -49,7 +49,8 @@ PREPARE = """async () => {
   };
   window.xnn = {
     align, bytes, freshNormals, mostProminent, openPicture, pack, resized, card,
-    detector: new FaceDetector(nets), front: new Front(await openModel(await get('front.onnx')), card),
+    detector: new FaceDetector(nets),
+    front: new Front(await openModel(await get('front.onnx')), card),
   };
 }"""
 

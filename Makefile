@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test check bench console docs clean help
+.PHONY: demo serve-demo test check bench console docs clean help
 
 help:
 	@echo "make demo   the whole way on real faces, in minutes; writes demo-out/report.html"
+	@echo "make serve-demo  a service on this machine with people enrolled, and a page to try it on"
 	@echo "make test   all tests"
 	@echo "make check  style, types and import directions"
 	@echo "make bench  the measurements of benchmarks/ (needs face sets beside the checkout)"
@@ -24,6 +25,10 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP)
 	$(BIN)/xnn demo --out demo-out
+
+serve-demo: $(STAMP)
+	-$(MAKE) console
+	$(BIN)/xnn serve-demo --out demo-out/service
 
 test: $(STAMP)
 	$(BIN)/pytest --numprocesses 2

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from browser import ARGUMENTS, CHROMIUM, Watched, need_browser, watch
 from playwright.sync_api import Browser, sync_playwright
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
-
-from browser import ARGUMENTS, CHROMIUM, Watched, need_browser, watch
 
 from xnn.server.asgi.headers import SecureHeaders
 from xnn.server.routes.console import ConsolePages

@@ -8,8 +8,8 @@ import pytest
 from browser import Watched
 from people_at_the_page import enrol, go_to, photograph, search, show_pictures, sign_in
 from PIL import Image
-from served import Running
 
+from served import Running
 from xnn.device.bundle import load_detector
 from xnn.faces.align import align
 from xnn.faces.detection.detector import most_prominent

@@ -8,6 +8,7 @@ from browser import ARGUMENTS, CHROMIUM, Watched, need_browser, watch
 from people_at_the_page import go_to, photograph, show_pictures, sign_in
 from PIL import Image
 from playwright.sync_api import Browser, Page
+
 from served import Running
 
 VIEWS = ("Recognise", "Enrol", "Subjects", "Service", "Privacy")

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+RUNTIME := src/xnn/server/console/vendor/ort-wasm-simd-threaded.wasm
 
 .PHONY: demo serve-demo test check bench console docs clean help
 
@@ -43,8 +44,10 @@ check: $(STAMP)
 bench: $(STAMP)
 	sh benchmarks/run.sh $(BIN)
 
+console: $(RUNTIME)
+
 # npm's own scripts are not run: three files are copied and nothing is built.
-console:
+$(RUNTIME): console/package-lock.json console/copy.mjs
 	@command -v npm > /dev/null \
 	  || { echo "npm is needed to fetch onnxruntime-web; install Node.js 18 or newer"; exit 1; }
 	npm ci --prefix console --ignore-scripts --no-audit --no-fund

@@ -126,30 +126,28 @@ def wire() -> str:
     content = load("wire")
     if content is None:
         return ""
+    tolerance = next(r["dtype_tolerance"] for r in content["rows"] if "dtypes" in r)
     lines = [
         f"Messages of one face, and of {content['many']} at once, behind "
         f"`{content['extractor']}`. The change is the largest of a cosine among all pairs of 200 "
-        f"real crops: up to {content['rows'][0]['dtype_tolerance']:g} a bundle allows the dtype, "
+        f"real crops: up to {tolerance:g} a bundle allows the dtype, "
         "unless exported with another `--dtype-tolerance`. All that is not payload takes some 210 "
         "bytes, HTTP's own headers not counted.\n",
         "| preset | z | dtype | bytes of one | bytes of each of many | largest change | allowed |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in content["rows"]:
-        star = "*" if row["shortened"] else ""
         for dtype, cost in row["messages"].items():
-            change = row["dtype_changes"].get(dtype)
-            shown = "cannot be sent" if change is None else f"{change:.2g}"
-            allowed = "yes" if dtype in row["dtypes"] else "no"
+            change, allowed = "not measured", "-"
+            if "dtypes" in row:
+                met = row["dtype_changes"].get(dtype)
+                change = "cannot be sent" if met is None else f"{met:.2g}"
+                allowed = "yes" if dtype in row["dtypes"] else "no"
             lines.append(
-                f"| `{row['preset']}`{star} | {row['m']}x{row['e']} | `{dtype}` "
+                f"| `{row['preset']}` | {row['m']}x{row['e']} | `{dtype}` "
                 f"| {cost['bytes_of_one']:,.0f} | {cost['bytes_of_each_of_many']:,.0f} "
-                f"| {shown} | {allowed} |"
+                f"| {change} | {allowed} |"
             )
-    if any(row["shortened"] for row in content["rows"]):
-        lines.append(
-            "\n\\* Trained for a few epochs only: the sizes hold, the changes are of that."
-        )
     return "\n".join(lines) + "\n"
 
 
@@ -158,7 +156,7 @@ def thresholds() -> str:
     content = load("wire")
     if content is None:
         return ""
-    rows = [row for row in content["rows"] if row["thresholds"] and not row["shortened"]]
+    rows = [row for row in content["rows"] if row["thresholds"]]
     val, test = rows[0]["val"], rows[0]["test"]
     lines = [
         f"Thresholds chosen on {val['subjects']} validation people ({val['images']} photographs, "

@@ -128,7 +128,7 @@ def test_a_slow_body_is_given_up() -> None:
             yield b"a"
             await asyncio.sleep(0.05)
 
-    status, headers, body, taken = play(Exchange(read_all)(slow()))
+    status, headers, body, _ = play(Exchange(read_all)(slow()))
     assert status == 408
     assert json.loads(body)["type"] == "urn:xnn:problem:too-slow"
     assert headers["connection"] == "close"

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from served import Running
 
+from served import Running
 from xnn.server.logs import JsonLines
 
 SUBJECT = "a-name-nobody-else-has"
@@ -34,9 +34,7 @@ def used(server: Running, faces_sent: dict[str, np.ndarray]) -> str:
     return "\n".join([json.dumps(line) for line in server.lines] + server.other)
 
 
-def test_no_subject_no_secret_no_number_of_a_face(
-    start, faces_sent: dict[str, np.ndarray]
-) -> None:
+def test_no_subject_no_secret_no_number_of_a_face(start, faces_sent: dict[str, np.ndarray]) -> None:
     server = start(log_level="debug")
     text = used(server, faces_sent)
     assert not server.other, "every line is JSON"
@@ -54,9 +52,7 @@ def test_no_subject_no_secret_no_number_of_a_face(
     assert {line.get("problem") for line in requests} >= {"duplicate", "invalid-message"}
 
 
-def test_subjects_are_logged_if_the_operator_asks(
-    start, faces_sent: dict[str, np.ndarray]
-) -> None:
+def test_subjects_are_logged_if_the_operator_asks(start, faces_sent: dict[str, np.ndarray]) -> None:
     server = start(log_subjects=True)
     used(server, faces_sent)
     assert SUBJECT in {line.get("subject_id") for line in server.events("request")}

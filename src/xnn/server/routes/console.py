@@ -65,7 +65,7 @@ class ConsolePages(StaticFiles):
                 raise
             response = Response(status_code=404)
         if response.status_code == 404:
-            built = (PAGES / "index.html").is_file()
+            built = (PAGES / "index.html").is_file() and (PAGES / "vendor").is_dir()
             hint = "begin at /console/" if built else "it was not built: run `make console`"
             raise UnknownNameError(f"the console has no such file; {hint}")
         return response

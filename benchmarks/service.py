@@ -11,7 +11,7 @@ turns, several times, and the ratio is of neighbouring turns: the machine's spee
   searched in a gallery of `--gallery` templates; against the student alone at its best batch size.
 - **Latency at low load**: one message at a time; against one call of the student with as many
   records, from numpy array to numpy array.
-- **Latency by offered load**: messages leave at fixed times whatever the answers do (open loop), and
+- **Latency by offered load**: messages leave at fixed times whatever the answers do (open loop);
   a latency counts from when its message should have left: queueing is in it.
 
 The student is the paper's tail: six blocks on 16 tokens of 256. Its weights are random: speed does
@@ -33,9 +33,9 @@ from typing import Any
 import httpx
 import numpy as np
 import torch
-from served import Caller, Running, Site, random_bundle
 
-from xnn.server.bundle import ServerBundle, load_server_bundle
+from served import Caller, Running, Site, random_bundle
+from xnn.server.bundle import ServerBundle
 from xnn.training.presets import paper_tail
 from xnn.wire.message import MEDIA_TYPE
 
@@ -74,8 +74,8 @@ def bare(folder: str, count: int, seconds: float) -> list[float]:
     """Time the student in a process that does nothing else."""
     code = (
         "import json, sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
-        "from pathlib import Path; import service\n"
-        "student = service.load_server_bundle(Path(sys.argv[2]) / 'server')\n"
+        "from pathlib import Path; import service; from xnn.server.bundle import load_server_bundle\n"
+        "student = load_server_bundle(Path(sys.argv[2]) / 'server')\n"
         "service.time_student(student, int(sys.argv[3]), 0.3)\n"
         "found = service.time_student(student, int(sys.argv[3]), float(sys.argv[4]))\n"
         "sys.stdout.write(json.dumps(found))"

@@ -74,7 +74,8 @@ def bare(folder: str, count: int, seconds: float) -> list[float]:
     """Time the student in a process that does nothing else."""
     code = (
         "import json, sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
-        "from pathlib import Path; import service; from xnn.server.bundle import load_server_bundle\n"
+        "from pathlib import Path; import service\n"
+        "from xnn.server.bundle import load_server_bundle\n"
         "student = load_server_bundle(Path(sys.argv[2]) / 'server')\n"
         "service.time_student(student, int(sys.argv[3]), 0.3)\n"
         "found = service.time_student(student, int(sys.argv[3]), float(sys.argv[4]))\n"

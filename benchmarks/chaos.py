@@ -234,7 +234,7 @@ class Chaos:
     def run(
         self, operations: int, *, seconds: tuple[float, float], max_s: float = math.inf
     ) -> dict[str, Any]:
-        """Work until so many operations were acknowledged, or time is up; kill every few seconds."""
+        """Work until so many were acknowledged, or time is up; kill every few seconds."""
         start = time.monotonic()
         for worker in self.workers:
             worker.start()

@@ -46,6 +46,9 @@ class ConsolePages(StaticFiles):
     def __init__(self) -> None:
         super().__init__(directory=PAGES, html=True, check_dir=False)
 
+    async def check_config(self) -> None:
+        """Let an absent folder be: it is answered for below."""
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file.
 
@@ -59,7 +62,7 @@ class ConsolePages(StaticFiles):
                 raise
             response = Response(status_code=404)
         if response.status_code == 404:
-            built = (PAGES / "index.html").is_file()
+            built = (PAGES / "index.html").is_file() and (PAGES / "vendor").is_dir()
             hint = "begin at /console/" if built else "it was not built: run `make console`"
             raise UnknownNameError(f"the console has no such file; {hint}")
         return response

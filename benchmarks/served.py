@@ -16,18 +16,43 @@ from typing import Any
 
 import httpx
 import numpy as np
+import torch
 
 from xnn.accounts import Accounts, secret_of
 from xnn.database import make_master_key, open_database, read_master_key
 from xnn.gallery import StoredGallery, open_gallery
-from xnn.server.bundle import DEVICE_CARD_NAME
+from xnn.metrics.calibration import Calibration, Threshold
+from xnn.models.tail import Tail, TailConfig
+from xnn.server.bundle import CARD_NAME, ServerCard, save_server_bundle
 from xnn.wire.authenticity import mac_key
 from xnn.wire.codec import encode
 from xnn.wire.compose import compose
 from xnn.wire.message import MEDIA_TYPE, Message
 
 ALL_ROLES = ("admin", "enrol", "search")
-_READY_S = 60.0
+_READY_S = 120.0
+
+
+def random_bundle(folder: Path, config: TailConfig) -> Path:
+    """Write a server bundle of random weights: as quick as a trained one, and knowing nobody.
+
+    Its one operating point, far=0.5, has the threshold -1: everything matches.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tail = Tail(config)
+    point = Threshold(far=0.5, threshold=-1.0, false_matches=1, far_low=0.0, far_high=1.0, tar=1.0)
+    card = ServerCard(
+        front_id="0f" * 32,
+        tail=config,
+        m=config.n,
+        e=config.d,
+        coupling=None,
+        training={"preset": "paper"},
+        calibration=Calibration(thresholds=(point,), subjects=0, images=0, mated=0, non_mated=0),
+    )
+    save_server_bundle(folder / "server", tail, None, card)
+    return folder
 
 
 def toml(settings: dict[str, Any]) -> str:
@@ -123,7 +148,9 @@ class Running:
         while not self._listening.wait(0.05):
             if self.process.poll() is not None or time.monotonic() > end:
                 self._reader.join(5)
-                raise RuntimeError(f"the server did not start: {self.other[-5:]}")
+                status = self.process.poll()
+                said = [*self.other[-5:], *map(str, self.lines[-3:])]
+                raise RuntimeError(f"the server did not start (status {status}): {said}")
         return self
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -170,10 +197,9 @@ class Caller:
     """A device without a camera: sends records as messages, and plain requests."""
 
     def __init__(self, url: str, api_key: str, bundles: Path, **options: Any) -> None:
-        card = json.loads((bundles / "device" / DEVICE_CARD_NAME).read_text())["card"]
-        server = json.loads((bundles / "server" / "server.json").read_text())["card"]
+        card = json.loads((bundles / "server" / CARD_NAME).read_text())["card"]
         self.bundle_id, self.shape = card["front_id"], (card["m"], card["e"])
-        self.scheme = server["training"]["preset"]
+        self.scheme = card["training"]["preset"]
         self.api_key, self._mac_key = api_key, mac_key(secret_of(api_key))
         self.http = httpx.Client(
             base_url=url,
@@ -218,4 +244,3 @@ class Caller:
     def search(self, records: np.ndarray, **query: Any) -> httpx.Response:
         """Search for records."""
         return self.post("/v1/search", self.message(records), params=query)
-

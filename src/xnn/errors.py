@@ -18,7 +18,7 @@
     |   `-- RoleError                             a valid one, without the role
     |-- UnknownNameError       (LookupError)      no such subject, template, key or bundle
     |-- DuplicateError         (ValueError)       it exists already
-    |-- LimitError             (ValueError)       more than the service allows: of samples, of records
+    |-- LimitError             (ValueError)       more than the service allows: samples, records
     |   |-- TooLargeError                         of bytes
     |   |-- TooSlowError                          of seconds for a body to arrive
     |   `-- RateError                             of requests or probes in a time

@@ -1,7 +1,6 @@
 """The service demo: people are found through the wire, and each party has its own half only."""
 
 import json
-from pathlib import Path
 
 import pytest
 

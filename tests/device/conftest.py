@@ -9,23 +9,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from xnn.device.bundle import load_device_bundle
+from served import Running, Site
 from xnn.device.card import DeviceCard
 from xnn.device.pipeline import DevicePipeline, open_pipeline
-from xnn.export.device_bundle import export_device
+from xnn.export.parting import part_run
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.batch import AlignSettings, align_folder
 from xnn.faces.dataset import load_faces
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.models.noise_generator import FrontSettings
-from xnn.owner.build import read_samples
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
-from xnn.server.bundle import ServerCard, save_server_bundle
 from xnn.training.presets import adamw_tail
 
 KEY = "xnn_0123456789ab_" + "A" * 43
@@ -37,69 +34,15 @@ SHOTS = range(1, 5)
 class Exported:
     """Both halves of one run."""
 
-    device: Path
-    server: Path
+    root: Path
 
+    @property
+    def device(self) -> Path:
+        return self.root / "device"
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def exported(orl_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Preset `xnn`, with the widths that eight people can fill."""
-    root = tmp_path_factory.mktemp("exported")
-    for subject in SUBJECTS:
-        folder = root / "photographs" / f"s{subject}"
-        folder.mkdir(parents=True)
-        for shot in SHOTS:
-            (folder / f"{shot}.pgm").symlink_to(orl_photos / f"s{subject}" / f"{shot}.pgm")
-    align_folder(root / "photographs", root / "crops", AlignSettings(workers=1))
-    split = SplitSettings(test_subjects=2, val_subjects=0)
-    faces = split_faces(load_faces(root / "crops"), split)
-    extractor = load_extractor("dlib")
-    settings = find_noise_preset("xnn", extractor.card.shape)
-    settings = shorten(settings, teacher_epochs=2, student_epochs=2, batch_size=4)
-    settings = dataclasses.replace(
-        settings,
-        front=FrontSettings(noise="coupled", code_dim=16, fresh_dim=4),
-        student=dataclasses.replace(
-            settings.student, tail=adamw_tail(1, 16, token_dropout=0.0, input_norm="none")
-        ),
-    )
-    run = train_noise(faces, extractor, settings, root / "run")
-    crops = np.concatenate(list(read_samples(faces.samples[:8])))
-    made = Exported(device=root / "device", server=root / "server")
-    card = export_device(made.device, run.front, extractor.card, crops)
-    coupling = {"width": card.e, "rounds": settings.front.rounds, "gain": settings.front.gain}
-    save_server_bundle(
-        made.server,
-        run.student,
-        run.opener,
-        ServerCard(
-            front_id=card.front_id,
-            tail=run.student.config,
-            m=card.m,
-            e=card.e,
-            coupling=coupling,
-            training={},
-        ),
-    )
-    return made
-
-
-@pytest.fixture(scope="session")
-def pipeline(exported: Exported) -> DevicePipeline:
-    return open_pipeline(exported.device)
-
-
-@pytest.fixture(scope="session")
-def front_id(exported: Exported) -> str:
-    return load_device_bundle(exported.device).card.front_id
+    @property
+    def server(self) -> Path:
+        return self.root / "server"
 
 
 @dataclass
@@ -190,6 +133,47 @@ class ScriptedService:
         self._thread.join()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def exported(orl_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Preset `xnn`, with the widths that eight people can fill."""
+    root = tmp_path_factory.mktemp("exported")
+    for subject in SUBJECTS:
+        folder = root / "photographs" / f"s{subject}"
+        folder.mkdir(parents=True)
+        for shot in SHOTS:
+            (folder / f"{shot}.pgm").symlink_to(orl_photos / f"s{subject}" / f"{shot}.pgm")
+    align_folder(root / "photographs", root / "crops", AlignSettings(workers=1))
+    split = SplitSettings(test_subjects=1, val_subjects=2)
+    faces = split_faces(load_faces(root / "crops"), split)
+    extractor = load_extractor("dlib")
+    settings = find_noise_preset("xnn", extractor.card.shape)
+    settings = shorten(settings, teacher_epochs=2, student_epochs=2, batch_size=4)
+    settings = dataclasses.replace(
+        settings,
+        front=FrontSettings(noise="coupled", code_dim=16, fresh_dim=4),
+        student=dataclasses.replace(
+            settings.student, tail=adamw_tail(1, 16, token_dropout=0.0, input_norm="none")
+        ),
+    )
+    run = train_noise(faces, extractor, settings, root / "run")
+    made = Exported(root)
+    part_run(run, extractor, faces, device=made.device, server=made.server)
+    return made
+
+
+@pytest.fixture(scope="session")
+def pipeline(exported: Exported) -> DevicePipeline:
+    return open_pipeline(exported.device)
+
+
 def facts_of(card: DeviceCard, **changes: object) -> dict[str, object]:
     """What a service with the other half says of itself."""
     return {
@@ -204,6 +188,21 @@ def facts_of(card: DeviceCard, **changes: object) -> dict[str, object]:
         "thresholds": [{"far": 0.01, "threshold": 0.5}],
         "default_far": 0.01,
     } | changes
+
+
+@pytest.fixture(scope="session")
+def served(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """`xnn serve` in a process of its own, with the other half."""
+    settings = {
+        "thresholds": {"0.01": 0.9, "0.001": 0.97},
+        "scores": "exact",
+        "requests_per_s": 1e4,
+        "request_burst": 10**5,
+    }
+    site = Site.make(tmp_path_factory.mktemp("site") / "site", exported.root, settings)
+    server = Running(site).wait_until_ready()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

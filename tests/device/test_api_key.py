@@ -70,3 +70,8 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
         read_api_key(tmp_path / "missing.key")
     with pytest.raises(AccessError, match="no API key: 4096 characters"):
         read_api_key(written(tmp_path, "ä" * 5000))
+
+
+def test_a_secret_has_one_text_only() -> None:
+    with pytest.raises(AccessError, match="last character was altered"):
+        ApiKey(TEXT[:-1] + chr(ord(TEXT[-1]) + 1))

@@ -1,6 +1,8 @@
 """The client against a service that answers as a script says: what leaves, retries, refusals."""
 
 import asyncio
+import copy
+import dataclasses
 import secrets
 import socket
 import time
@@ -222,7 +224,7 @@ def test_an_endless_answer_is_cut_off(
         ({"bundle_id": "ab" * 32}, "the service reads records of bundle abababababab"),
         ({"m": 7}, "the service reads 7x20 in wire format 1"),
         ({"wire_version": 2}, "in wire format 2"),
-        ({"dtypes": ["float64"]}, "reads none of int8, float16, float32"),
+        ({"dtypes": ["float64"]}, "agree on none of int8, float16, float32"),
     ],
 )
 def test_a_service_of_another_bundle_gets_nothing(
@@ -234,23 +236,27 @@ def test_a_service_of_another_bundle_gets_nothing(
     assert service.seen == []
 
 
-def test_the_shortest_dtype_that_survives_is_taken(
+def test_the_shortest_dtype_that_both_bundles_name_is_taken(
     service, pipeline: DevicePipeline, photo: Path
 ) -> None:
-    service.facts |= {"dtypes": ["float32", "float16"]}
+    card = dataclasses.replace(pipeline.bundle.card, dtypes=("float32", "float16"))
+    other = copy.copy(pipeline)
+    other.bundle = copy.copy(pipeline.bundle)
+    other.bundle.card = card
+    service.facts |= {"dtypes": ["float32", "float16", "int8"]}
     service.script = [service.Reply(200, VERDICT)] * 2
-    with Client(service.url, KEY, pipeline) as client:
+    with Client(service.url, KEY, other) as client:
         client.verify("badge-1", photo)
-    with Client(service.url, KEY, pipeline, dtype="float32") as client:
+    with Client(service.url, KEY, other, dtype="float32") as client:
         client.verify("badge-1", photo)
     assert [opened(seen.content).dtype for seen in service.seen] == ["float16", "float32"]
     with (
-        Client(service.url, KEY, pipeline, dtype="int8") as client,
+        Client(service.url, KEY, other, dtype="int8") as client,
         pytest.raises(ConfigError, match="dtype=int8: the service's student survives float32"),
     ):
         client.verify("badge-1", photo)
     with pytest.raises(ConfigError, match="dtype='int4'"):
-        Client(service.url, KEY, pipeline, dtype="int4")
+        Client(service.url, KEY, other, dtype="int4")
 
 
 def test_no_face_and_too_many_photographs_send_nothing(

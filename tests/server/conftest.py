@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from served import Running, Site
 
+from served import Running, Site
 from xnn.device.bundle import DeviceBundle, load_device_bundle
 from xnn.export.parting import part_run
 from xnn.extractors.catalog import load_extractor

@@ -27,6 +27,7 @@ COMMANDS = {
     "gallery": "xnn.cli.gallery:app",
     "account": "xnn.cli.account:app",
     "serve": "xnn.cli.serve:serve",
+    "device": "xnn.cli.device:app",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
     "attack": "xnn.cli.redteam:attack",

@@ -63,7 +63,7 @@ def serve(
 
         xnn gallery key master.key
 
-        xnn account new --gallery sqlite:///gallery.db --roles admin,enrol,search
+        xnn account new --gallery sqlite:///gallery.db --role admin --role enrol --role search
 
         xnn serve --bundle SERVER --gallery sqlite:///gallery.db --master-key-file master.key
 

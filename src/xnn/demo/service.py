@@ -165,7 +165,10 @@ def _originals(photos: Path, subjects: list[SubjectId]) -> dict[SubjectId, list[
 
 
 def _lay_out(
-    originals: dict[SubjectId, list[Path]], enrolled: list[SubjectId], strangers: list[SubjectId], folder: Path
+    originals: dict[SubjectId, list[Path]],
+    enrolled: list[SubjectId],
+    strangers: list[SubjectId],
+    folder: Path,
 ) -> None:
     """Leave photographs that browsers open: of those enrolled, others than were enrolled."""
     if folder.is_dir():

@@ -1,7 +1,6 @@
 """The same client for an event loop."""
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -17,8 +16,8 @@ from xnn.device.answers import (
 )
 from xnn.device.api_key import ApiKey, as_api_key
 from xnn.device.exchange import Answer, Fault, Patience, Pause, Request, Step, Steps, T, Work
-from xnn.device.operations import Operations
-from xnn.device.pipeline import DevicePipeline, Photo
+from xnn.device.operations import Operations, Photos
+from xnn.device.pipeline import DevicePipeline, Photo, Prepared
 from xnn.device.transport import (
     LARGEST_ANSWER_BYTES,
     TlsFiles,
@@ -53,6 +52,7 @@ class AsyncClient:
         patience = patience or Patience()
         self._operations = Operations(key, bundle, patience=patience, dtype=dtype)
         self._http = httpx.AsyncClient(**httpx_settings(address, key, patience, tls or TlsFiles()))
+        self._unnamed = address.startswith("https:") and (tls is None or tls.certificate is None)
         self._shown = f"AsyncClient({address!r}, {key!r})"
 
     def __repr__(self) -> str:
@@ -65,7 +65,7 @@ class AsyncClient:
     async def enrol(
         self,
         subject_id: str,
-        photos: Sequence[Photo],
+        photos: Photos,
         *,
         create: bool = True,
         request_id: str | None = None,
@@ -75,12 +75,14 @@ class AsyncClient:
             self._operations.enrol(subject_id, photos, create=create, request_id=request_id)
         )
 
-    async def verify(self, subject_id: str, photo: Photo, *, far: float | None = None) -> Verdict:
+    async def verify(
+        self, subject_id: str, photo: Photo | Prepared, *, far: float | None = None
+    ) -> Verdict:
         """See `Client.verify`."""
         return await self._carry_out(self._operations.verify(subject_id, photo, far=far))
 
     async def search(
-        self, photo: Photo, *, top_k: int = 5, far: float | None = None
+        self, photo: Photo | Prepared, *, top_k: int = 5, far: float | None = None
     ) -> SearchResult:
         """See `Client.search`."""
         return await self._carry_out(self._operations.search(photo, top_k=top_k, far=far))
@@ -149,4 +151,4 @@ class AsyncClient:
                     status=response.status_code, headers=dict(response.headers), content=content
                 )
         except httpx.HTTPError as error:
-            return fault_of(error)
+            return fault_of(error, unnamed=self._unnamed)

@@ -1,7 +1,6 @@
 """A service's client: photographs in, verdicts out; only protected records leave."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -17,8 +16,8 @@ from xnn.device.answers import (
 )
 from xnn.device.api_key import ApiKey, as_api_key
 from xnn.device.exchange import Answer, Fault, Patience, Pause, Request, Step, Steps, T, Work
-from xnn.device.operations import Operations
-from xnn.device.pipeline import DevicePipeline, Photo
+from xnn.device.operations import Operations, Photos
+from xnn.device.pipeline import DevicePipeline, Photo, Prepared
 from xnn.device.transport import (
     LARGEST_ANSWER_BYTES,
     TlsFiles,
@@ -43,7 +42,8 @@ class Client:
         bundle: Folder of the device bundle, or an open pipeline.
         tls: Other certificates than the system's.
         patience: Time-outs and attempts.
-        dtype: How numbers travel: float32, float16 or int8; None takes the shortest that the service's student survives.
+        dtype: How numbers travel: float32, float16 or int8; None takes the shortest that the
+            service's student survives.
         allow_plain_http: Let key and records cross a network without TLS.
 
     Raises:
@@ -74,6 +74,7 @@ class Client:
         patience = patience or Patience()
         self._operations = Operations(key, bundle, patience=patience, dtype=dtype)
         self._http = httpx.Client(**httpx_settings(address, key, patience, tls or TlsFiles()))
+        self._unnamed = address.startswith("https:") and (tls is None or tls.certificate is None)
         self._shown = f"Client({address!r}, {key!r})"
 
     def __repr__(self) -> str:
@@ -86,7 +87,7 @@ class Client:
     def enrol(
         self,
         subject_id: str,
-        photos: Sequence[Photo],
+        photos: Photos,
         *,
         create: bool = True,
         request_id: str | None = None,
@@ -95,7 +96,7 @@ class Client:
 
         Args:
             subject_id: An opaque name: 1 to 128 of A-Z a-z 0-9 . _ -.
-            photos: One or more of this subject.
+            photos: One or more of this subject; or what `DevicePipeline.prepare` made of them.
             create: Make the subject if it is missing.
             request_id: 32 hexadecimal digits; a caller that may die and come again gives the same
                 and enrols once.
@@ -111,7 +112,9 @@ class Client:
             self._operations.enrol(subject_id, photos, create=create, request_id=request_id)
         )
 
-    def verify(self, subject_id: str, photo: Photo, *, far: float | None = None) -> Verdict:
+    def verify(
+        self, subject_id: str, photo: Photo | Prepared, *, far: float | None = None
+    ) -> Verdict:
         """Say whether a photograph shows a subject.
 
         Args:
@@ -124,7 +127,9 @@ class Client:
         """
         return self._carry_out(self._operations.verify(subject_id, photo, far=far))
 
-    def search(self, photo: Photo, *, top_k: int = 5, far: float | None = None) -> SearchResult:
+    def search(
+        self, photo: Photo | Prepared, *, top_k: int = 5, far: float | None = None
+    ) -> SearchResult:
         """Find who is on a photograph; see `verify`.
 
         Args:
@@ -197,4 +202,4 @@ class Client:
                     status=response.status_code, headers=dict(response.headers), content=content
                 )
         except httpx.HTTPError as error:
-            return fault_of(error)
+            return fault_of(error, unnamed=self._unnamed)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final
@@ -21,6 +20,7 @@ from xnn.device.answers import (
     read_verdict,
 )
 from xnn.device.api_key import ApiKey
+from xnn.device.card import DeviceCard
 from xnn.device.exchange import Answer, Patience, Request, Steps, Work, attempt
 from xnn.device.pipeline import DevicePipeline, Photo, Prepared, open_pipeline
 from xnn.errors import BundleMismatchError, ConfigError, LimitError
@@ -34,6 +34,10 @@ _SUBJECT = re.compile(r"\.{0,127}[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
 _LONGEST_SUBJECT = 128
 _HEX_32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _GONE = "unknown-name"
+_SHORTEST_FIRST: tuple[WireDtype, ...] = ("int8", "float16", "float32")
+
+Photos = Sequence[Photo] | Prepared
+"""Photographs, or what a pipeline of the same bundle has made of them."""
 
 
 @final
@@ -57,15 +61,14 @@ class Operations:
         patience: Patience,
         dtype: str | None,
     ) -> None:
-        asked = [known for known in DTYPES if known == dtype]
-        if dtype is not None and not asked:
+        if dtype is not None and dtype not in DTYPES:
             raise ConfigError(f"dtype={dtype!r}; use one of {', '.join(DTYPES)}")
         self.pipeline = (
             bundle if isinstance(bundle, DevicePipeline) else open_pipeline(Path(bundle))
         )
         self.patience = patience
         self._api_key = api_key
-        self._dtype: WireDtype | None = asked[0] if asked else None
+        self._dtype = dtype
         self._facts: ServiceFacts | None = None
 
     def facts(self) -> Steps[ServiceFacts]:
@@ -78,7 +81,7 @@ class Operations:
         return self._facts
 
     def enrol(
-        self, subject_id: str, photos: Sequence[Photo], *, create: bool, request_id: str | None
+        self, subject_id: str, photos: Photos, *, create: bool, request_id: str | None
     ) -> Steps[tuple[TemplateFacts, ...]]:
         """Store one template for each photograph."""
         path = f"{_subject_path(subject_id)}/templates"
@@ -86,15 +89,19 @@ class Operations:
         answer = yield from self._send(path, query, photos, request_id)
         return read_templates(answer)
 
-    def verify(self, subject_id: str, photo: Photo, *, far: float | None) -> Steps[Verdict]:
+    def verify(
+        self, subject_id: str, photo: Photo | Prepared, *, far: float | None
+    ) -> Steps[Verdict]:
         """Compare a photograph with one subject."""
         path = f"{_subject_path(subject_id)}/verify"
-        answer = yield from self._send(path, _query(far=far), [photo])
+        answer = yield from self._send(path, _query(far=far), _only(photo))
         return read_verdict(answer)
 
-    def search(self, photo: Photo, *, top_k: int, far: float | None) -> Steps[SearchResult]:
+    def search(
+        self, photo: Photo | Prepared, *, top_k: int, far: float | None
+    ) -> Steps[SearchResult]:
         """Find who is on a photograph."""
-        answer = yield from self._send("/v1/search", _query(top_k=top_k, far=far), [photo])
+        answer = yield from self._send("/v1/search", _query(top_k=top_k, far=far), _only(photo))
         return read_search(answer)
 
     def create_subject(self, subject_id: str) -> Steps[None]:
@@ -133,33 +140,28 @@ class Operations:
             )
         yield from self._erase(f"/v1/templates/{template_id}")
 
-    def message(self, prepared: Prepared, request_id: str | None, facts: ServiceFacts) -> Message:
-        """Return what would travel."""
-        made = compose(
-            prepared.records,
-            scheme=facts.scheme,
-            bundle_id=facts.bundle_id,
-            dtype=self._dtype or shortest(facts.dtypes),
-        )
-        return dataclasses.replace(made, request_id=request_id or secrets.token_hex(16))
-
     def _send(
         self,
         path: str,
         query: dict[str, str],
-        photos: Sequence[Photo],
+        photos: Photos,
         request_id: str | None = None,
     ) -> Steps[Answer]:
         if request_id is not None and not _HEX_32.fullmatch(request_id):
             raise ConfigError("request_id has 32 hexadecimal digits: secrets.token_hex(16)")
         facts = yield from self.facts()
-        if len(photos) > facts.max_records:
+        count = len(photos.records) if isinstance(photos, Prepared) else len(photos)
+        if count > facts.max_records:
             raise LimitError(
-                f"{len(photos)} photographs at once, the service takes {facts.max_records}; "
+                f"{count} photographs at once, the service takes {facts.max_records}; "
                 "send them in parts"
             )
-        prepared: Prepared = yield Work(lambda: self.pipeline.prepare(photos))
-        message = self.message(prepared, request_id, facts)
+        prepared: Prepared = yield Work(
+            lambda: photos if isinstance(photos, Prepared) else self.pipeline.prepare(photos)
+        )
+        message = message_of(prepared, self.pipeline.bundle.card, self._dtype_for(facts))
+        if request_id is not None:
+            message = dataclasses.replace(message, request_id=request_id)
 
         def make(number: int) -> Request:
             content = encode(message if number == 1 else renew(message), self._api_key.mac_key)
@@ -191,25 +193,50 @@ class Operations:
                 f"device sends {card.m}x{card.e} in {VERSION}; nothing was sent: use versions "
                 "that fit each other"
             )
-        if self._dtype is not None and self._dtype not in facts.dtypes:
-            raise ConfigError(
-                f"dtype={self._dtype}: the service's student survives "
-                f"{', '.join(facts.dtypes)} only; choose one of them"
-            )
+        self._dtype_for(facts)
+
+    def _dtype_for(self, facts: ServiceFacts) -> WireDtype:
+        card = self.pipeline.bundle.card
+        return choose_dtype([d for d in card.dtypes if d in facts.dtypes], self._dtype)
 
 
-def shortest(dtypes: Sequence[str]) -> WireDtype:
-    """Return the dtype of the fewest bytes among these.
+def _only(photo: Photo | Prepared) -> Photos:
+    if not isinstance(photo, Prepared):
+        return [photo]
+    if len(photo.records) != 1:
+        raise ConfigError(
+            f"{len(photo.records)} photographs were prepared, one is compared at a time"
+        )
+    return photo
+
+
+def message_of(prepared: Prepared, card: DeviceCard, dtype: WireDtype) -> Message:
+    """Return what would travel of some photographs."""
+    return compose(prepared.records, scheme=card.scheme, bundle_id=card.front_id, dtype=dtype)
+
+
+def choose_dtype(dtypes: Sequence[str], asked: str | None = None) -> WireDtype:
+    """Return the dtype asked for, or that of the fewest bytes.
+
+    Args:
+        dtypes: That the student survives.
+        asked: One of them; None takes the shortest.
 
     Raises:
+        ConfigError: The one asked for is not among them.
         BundleMismatchError: None of them is known here.
     """
-    known: tuple[WireDtype, ...] = ("int8", "float16", "float32")
-    for dtype in known:
-        if dtype in dtypes:
+    if asked is not None and asked not in dtypes:
+        raise ConfigError(
+            f"dtype={asked}: the service's student survives {', '.join(dtypes) or 'none'} only; "
+            "choose one of them"
+        )
+    for dtype in _SHORTEST_FIRST:
+        if dtype in dtypes and asked in (None, dtype):
             return dtype
     raise BundleMismatchError(
-        f"the service reads none of {', '.join(known)}; use versions that fit each other"
+        f"service and device bundle agree on none of {', '.join(_SHORTEST_FIRST)}; use bundles "
+        "that were exported together"
     )
 
 

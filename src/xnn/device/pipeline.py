@@ -1,6 +1,6 @@
 """From photographs to z: upright, found, aligned, protected. All of it on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -123,8 +123,14 @@ class DevicePipeline:
             num_faces=len(faces),
         )
 
-    def prepare(self, photos: Sequence[Photo]) -> Prepared:
+    def prepare(
+        self, photos: Sequence[Photo], *, progress: Callable[[int], None] | None = None
+    ) -> Prepared:
         """Turn photographs into records, all or none.
+
+        Args:
+            photos: One or more.
+            progress: Called with the number of photographs just worked on.
 
         Raises:
             ConfigError: There are none.
@@ -132,12 +138,13 @@ class DevicePipeline:
         """
         if not len(photos):
             raise ConfigError("no photographs were given; give at least one")
-        captures = tuple(
-            self.capture(photo, place=_place(photo, number, len(photos)))
-            for number, photo in enumerate(photos, 1)
-        )
+        captures = []
+        for number, photo in enumerate(photos, 1):
+            captures.append(self.capture(photo, place=_place(photo, number, len(photos))))
+            if progress is not None:
+                progress(1)
         crops = np.stack([capture.crop for capture in captures])
-        return Prepared(records=self.bundle.send(crops), captures=captures)
+        return Prepared(records=self.bundle.send(crops), captures=tuple(captures))
 
     def _pixels(self, photo: Photo, place: str) -> UInt8[np.ndarray, "h w 3"]:
         if isinstance(photo, np.ndarray):

@@ -118,8 +118,13 @@ def request_settings(request: Request) -> dict[str, Any]:
     }
 
 
-def fault_of(error: httpx.HTTPError) -> Fault:
-    """Say what became of a request that got no answer, without the address's details."""
+def fault_of(error: httpx.HTTPError, *, unnamed: bool) -> Fault:
+    """Say what became of a request that got no answer, without the address's details.
+
+    Args:
+        error: Of httpx.
+        unnamed: The line has TLS and the device showed no certificate.
+    """
     text = str(error).split("\n")[0]
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
         return Fault(reason="no connection in time; look at the address", may_pass=True)
@@ -136,12 +141,9 @@ def fault_of(error: httpx.HTTPError) -> Fault:
             return Fault(reason=f"no TLS connection: {text[:200]}", may_pass=False)
         return Fault(reason="no connection; is it running at this address?", may_pass=True)
     if isinstance(error, httpx.TransportError):
-        if "SSL" in text and "CERTIFICATE" in text.upper():
-            return Fault(
-                reason="it wants a certificate of this device (mutual TLS), or another one",
-                may_pass=False,
-            )
-        return Fault(reason=f"the connection broke ({type(error).__name__})", may_pass=True)
+        # With TLS 1.3 a client learns only afterwards that it was not let in, if it is told at all.
+        hint = "; it may want a certificate of this device (mutual TLS)" if unnamed else ""
+        return Fault(reason=f"the connection broke ({type(error).__name__}){hint}", may_pass=True)
     return Fault(reason=type(error).__name__, may_pass=False)
 
 

@@ -22,11 +22,11 @@ class GraphSettings:
 
     above: int = 50_000
     """Templates up to which the search is exact: there it is quicker than it need be."""
-    connectivity: int = 32
+    connectivity: int = 16
     """Neighbours of a node; memory grows with it."""
-    expansion_add: int = 200
+    expansion_add: int = 128
     """Nodes looked at when one is added; time to load grows with it."""
-    expansion_search: int = 400
+    expansion_search: int = 192
     """Nodes looked at in a search; recall and time grow with it."""
     dtype: Literal["f32", "f16", "i8"] = "f16"
     """Of the graph's own copy of the vectors."""

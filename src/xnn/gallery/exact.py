@@ -1,7 +1,7 @@
 """Exact search in memory: one matrix, one product, and scores computed again in float64."""
 
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Iterator, Sequence
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -13,7 +13,9 @@ _FIRST_ROWS = 64
 _GROWTH = 1.5
 _BLOCK = 1024  # rows whose maximum is taken at once
 _EXACT_ROWS = 4096  # rows scored in float64 at once
-_BATCH_ROWS = 65_536  # rows of one product with several probes
+_BATCH_ROWS = 16_384  # rows of one product with several probes
+_FEW_PROBES = 4  # fewer are multiplied one by one
+_SCORES_BYTES = 256 << 20  # of all probes that are multiplied together
 _ROUNDING = 4e-5
 """More than twice what float32 products of unit vectors of up to 4096 numbers are ever off by."""
 
@@ -170,20 +172,20 @@ class ExactIndex:
         """Return the vectors of some rows; a view."""
         return self._matrix[: self._size][rows]
 
-    def _products(self, probes: Float32[np.ndarray, "q e"]) -> Any:
+    def _products(self, probes: Float32[np.ndarray, "q e"]) -> Iterator[Float32[np.ndarray, " g"]]:
         """Yield each probe's float32 scores against all rows."""
         matrix = self._matrix[: self._size]
-        per_pass = max(1, (256 << 20) // (4 * self._size))  # at most 256 MiB of scores
-        for first in range(0, len(probes), per_pass):
-            part = probes[first : first + per_pass]
-            if len(part) == 1:
-                yield matrix @ part[0]
-                continue
+        if len(probes) < _FEW_PROBES:
+            # einsum runs at the speed of memory; OpenBLAS's matrix-vector product takes 1.8 times
+            # as long (benchmarks/results/gallery.json).
+            yield from (np.einsum("ge,e->g", matrix, probe) for probe in probes)
+            return
+        at_once = max(_FEW_PROBES, _SCORES_BYTES // (4 * self._size))
+        for first in range(0, len(probes), at_once):
+            part = probes[first : first + at_once]
             scores = np.empty((len(part), self._size), np.float32)
             for row in range(0, self._size, _BATCH_ROWS):
-                np.matmul(
-                    part, matrix[row : row + _BATCH_ROWS].T, out=scores[:, row : row + _BATCH_ROWS]
-                )
+                scores[:, row : row + _BATCH_ROWS] = (matrix[row : row + _BATCH_ROWS] @ part.T).T
             yield from scores
 
     def _score(

@@ -44,11 +44,12 @@ class MemoryVectors(VectorKeeper):
 
     def store(self, connection: Connection, templates: Sequence[FreshTemplate]) -> None:
         """Write rows with sealed vectors."""
+        self._vault.refresh(connection)
         rows: list[dict[str, Any]] = []
         for fresh in templates:
             info = fresh.info
             content = fresh.vector.astype("<f4").tobytes()
-            value = self._vault.seal(connection, content, associated_data(fresh.tenant, info))
+            value = self._vault.seal(content, associated_data(fresh.tenant, info))
             rows.append(
                 row_of(fresh)
                 | {
@@ -121,7 +122,10 @@ class MemoryVectors(VectorKeeper):
         for tenant, bundle_id, key_id, rows in sizes:
             width = records.width_of(connection, tenant, bundle_id)
             if width is None:
-                raise CorruptError("the gallery has templates of a bundle that it does not list")
+                raise CorruptError(
+                    "the gallery has templates of a bundle that it does not list; restore it from "
+                    "a backup or an export"
+                )
             self._indexes[Space(tenant, bundle_id, key_id)] = self._new_index(width, rows)
         self._take(connection, 0, version)
 

@@ -49,11 +49,12 @@ def seal_anew(
             ).all()
             if not rows:
                 break
+            vault.refresh(connection)
             values = []
             for row in rows:
                 content = open_vector(vault, connection, row).astype("<f4").tobytes()
                 bound = associated_data(row.tenant, info_of(row))
-                sealed = vault.seal(connection, content, bound)
+                sealed = vault.seal(content, bound)
                 values.append(
                     {
                         "row": row.template_id,

@@ -225,13 +225,13 @@ class StoredGallery(Gallery):
                 if not records.has_subject(connection, tenant, name):
                     records.add_subject(connection, tenant, name, now_ms)
             owners = records.owners_of(connection, [info.template_id for info in infos])
+            for space in {_space(tenant, info.bundle_id, info.key_id) for info in infos}:
+                _refuse_retired(connection, space)
+                _check_width(connection, space, units.shape[1], fix=True)
             fresh = []
             for place, (info, unit) in enumerate(zip(infos, units, strict=True)):
                 owner = owners.get(info.template_id)
                 if owner is None:
-                    space = _space(tenant, info.bundle_id, info.key_id)
-                    _refuse_retired(connection, space)
-                    _check_width(connection, space, len(unit), fix=True)
                     fresh.append(
                         FreshTemplate(
                             tenant=tenant, info=info, vector=unit, version=version, place=place
@@ -303,7 +303,8 @@ class StoredGallery(Gallery):
         return unit_vectors(vectors, max_width=self.limits.max_width)
 
     def _checked(self, vectors: Float32[np.ndarray, "b e"]) -> Float32[np.ndarray, "b e"]:
-        if np.abs(self._units(vectors) - vectors).max() > 1e-5:
+        units = unit_vectors(vectors, max_width=self.limits.max_width)
+        if np.abs(units - vectors).max() > 1e-5:
             raise ShapeError("an imported vector is not of unit length; export the gallery again")
         return vectors
 

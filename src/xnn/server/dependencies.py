@@ -112,6 +112,8 @@ async def read_message(request: Request, service: Service, caller: Caller) -> Me
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != MEDIA_TYPE:
+        async for _ in request.stream():  # a picture among the first bytes is named as such
+            break
         raise MediaTypeError(
             f"content type {content_type[:64]!r}; send a message of the device bundle as "
             f"{MEDIA_TYPE}: this service takes neither pictures nor JSON here"

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32
 
 from xnn.accounts import Accounts, ApiKey, AuditEvent, AuditLog, secret_of
-from xnn.errors import XnnError
+from xnn.errors import BusyError
 from xnn.gallery import StoredGallery
 from xnn.server.batching import StudentBatcher
 from xnn.server.bundle import ServerBundle
@@ -116,16 +116,15 @@ class Service:
         """
 
         def do_and_record() -> T:
-            outcome = "failed"
+            outcome = "done"
             try:
-                result = call()
-                outcome = "done"
-            except XnnError as error:
+                return call()
+            except Exception as error:
                 outcome = type(error).__name__
                 raise
             finally:
-                self._recorder.record(self._event(key, action, subject_id, outcome, facts))
-            return result
+                if outcome != BusyError.__name__:  # nothing was done, and the log is busy too
+                    self._recorder.record(self._event(key, action, subject_id, outcome, facts))
 
         return await self.in_thread(do_and_record)
 

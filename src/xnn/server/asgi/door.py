@@ -1,10 +1,11 @@
 """The door: how many requests are served at once, how much is read of each, and no pictures."""
 
 import asyncio
+import contextlib
 import re
 from typing import Final
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xnn.errors import (
@@ -35,6 +36,8 @@ _SIGNATURES: Final = {
 }
 _BASE64_STARTS: Final = {b"/9j/": "JPEG", b"iVBORw0KGgo": "PNG", b"R0lGOD": "GIF"}
 _SNIFFED_BYTES = 16
+_DISCARDED_BYTES = 16 << 20
+_DISCARD_S = 2.0
 
 
 def picture_kind(start: bytes) -> str | None:
@@ -100,20 +103,14 @@ class Door:
         headers = Headers(scope=scope)
         limit_bytes = self._limit(headers)
         body = _Body(receive, limit_bytes=limit_bytes, timeout_s=self._body_timeout_s)
-        started = False
-
-        async def note_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        answer = _Answer(send, body, has_body=_has_body(headers))
         try:
             _check_head(headers, limit_bytes)
-            await self._app(scope, body.receive, note_start)
+            await self._app(scope, body.receive, answer.send)
         except (LimitError, MediaTypeError) as error:
-            if started:
+            if answer.started:
                 raise
-            await _answer(error, scope, receive, send)
+            await _answer(error, scope, body.receive, answer.send)
 
     def _limit(self, headers: Headers) -> int:
         is_message = headers.get("content-type", "").partition(";")[0].strip() == MEDIA_TYPE
@@ -123,6 +120,10 @@ class Door:
 async def _answer(error: XnnError, scope: Scope, receive: Receive, send: Send) -> None:
     scope[NOTES]["problem"] = problem_of(error).name
     await answer_error(error)(scope, receive, send)
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _check_head(headers: Headers, limit_bytes: int) -> None:
@@ -140,6 +141,33 @@ def _too_large(limit_bytes: int) -> TooLargeError:
     )
 
 
+class _Answer:
+    """Hangs up after an answer that came before the end of the body.
+
+    A server would otherwise read that body to its end, however long, to find the next request. A
+    little of it is read all the same: a caller who is hung up on while he sends may lose the
+    answer.
+    """
+
+    def __init__(self, send: Send, body: "_Body", *, has_body: bool) -> None:
+        self._send, self._body, self._has_body = send, body, has_body
+        self.started = False
+        self._hangs_up = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a part on."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            self._hangs_up = self._has_body and not self._body.ended
+            if self._hangs_up:
+                MutableHeaders(scope=message)["Connection"] = "close"
+        elif self._hangs_up and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._body.discard()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+
 class _Body:
     """Counts a body while it arrives; it is never held beyond its limit."""
 
@@ -149,14 +177,14 @@ class _Body:
         self._limit_bytes = limit_bytes
         self._num_bytes = 0
         self._start = b""
-        self._ended = False
+        self.ended = False
         self._refusal: XnnError | None = None
 
     async def receive(self) -> Message:
         """Return the next part."""
         if self._refusal is not None:  # asked again by a framework that swallowed the first one
             raise self._refusal
-        if self._ended:  # then this waits for the caller to hang up
+        if self.ended:  # then this waits for the caller to hang up
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._until):
@@ -169,8 +197,18 @@ class _Body:
             raise self._refusal from None
         if message["type"] == "http.request":
             self._look_at(message.get("body", b""))
-            self._ended = not message.get("more_body", False)
+            self.ended = not message.get("more_body", False)
         return message
+
+    async def discard(self) -> None:
+        """Read on without keeping anything, for a moment and a few MB at most."""
+        left = _DISCARDED_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while left > 0 and not self.ended:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self.ended = not message.get("more_body", False)
 
     def _look_at(self, part: bytes) -> None:
         if self._num_bytes < _SNIFFED_BYTES:

@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -45,7 +45,7 @@ class Observe:
         start, status = time.perf_counter(), 0
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(8)
-        notes: dict[str, object] = {}
+        notes: dict[str, Any] = {}
         scope[NOTES] = notes
 
         async def send_and_note(message: Message) -> None:
@@ -72,7 +72,7 @@ class Observe:
             self._note_end(scope, notes, request_id, status or _HUNG_UP, seconds)
 
     def _note_end(
-        self, scope: Scope, notes: dict[str, object], request_id: str, status: int, seconds: float
+        self, scope: Scope, notes: dict[str, Any], request_id: str, status: int, seconds: float
     ) -> None:
         route, method = route_of(scope), scope["method"]
         method = method if method in _METHODS else "other"

@@ -1,6 +1,6 @@
 """API keys, retirement and the audit log: role `admin`, for the caller's own tenant."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -42,7 +42,7 @@ async def create_key(service: ServiceOf, caller: Admin, body: KeyIn) -> NewKeyOu
 @router.get("/v1/keys", responses=problems(403))
 async def list_keys(service: ServiceOf, caller: Admin) -> KeysOut:
     """List the tenant's API keys, revoked ones too, without secrets."""
-    keys = await service.in_thread(lambda: service.accounts.keys(caller.tenant))
+    keys = await service.in_thread(lambda: service.accounts.all_keys(caller.tenant))
     return KeysOut(keys=[KeyOut(**_fields(key)) for key in keys])
 
 
@@ -106,7 +106,7 @@ async def read_audit(
     return AuditOut(entries=page, next=page[-1].number if len(found) > limit else None)
 
 
-def _fields(key: ApiKey) -> dict[str, object]:
+def _fields(key: ApiKey) -> dict[str, Any]:
     return {
         "key_name": key.name,
         "tenant": key.tenant,

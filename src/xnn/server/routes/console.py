@@ -46,6 +46,9 @@ class ConsolePages(StaticFiles):
     def __init__(self) -> None:
         super().__init__(directory=PAGES, html=True, check_dir=False)
 
+    async def check_config(self) -> None:
+        """Let an absent folder be: it is answered for below."""
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import Watched, packed, unpacked, watch
+from in_page import PREPARE, SEND
 from PIL import Image
 from playwright.sync_api import Browser
 
@@ -23,36 +24,6 @@ RAW_PHOTOS = Path(__file__).parents[4] / "shared" / "data" / "raw_photos"
 LANDMARKS_PX = 1e-3
 CROP_SHARE = 1e-3
 Z_SHARE = 1e-4
-
-# Loads the modules as the worker does; `pack` gives bytes as base64.
-PREPARE = """async () => {
-  const { openModel, openNet } = await import('/console/face/runtime.js');
-  const { FaceDetector, mostProminent } = await import('/console/face/detector.js');
-  const { Front } = await import('/console/face/front.js');
-  const { align } = await import('/console/face/align.js');
-  const { openPicture } = await import('/console/face/picture.js');
-  const { resized } = await import('/console/face/resize.js');
-  const { freshNormals } = await import('/console/face/random.js');
-  const get = async (name) => new Uint8Array(
-    await (await fetch(`/console/files/${name}`)).arrayBuffer());
-  const nets = {};
-  for (const net of ['proposal', 'refinement', 'landmark']) {
-    nets[net] = await openNet(await get(`detector-${net}.onnx`));
-  }
-  const { card } = JSON.parse(new TextDecoder().decode(await get('device.json')));
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const pack = (array) => {
-    const view = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    let text = '';
-    for (const byte of view) text += String.fromCharCode(byte);
-    return btoa(text);
-  };
-  window.xnn = {
-    align, bytes, freshNormals, mostProminent, openPicture, pack, resized, card,
-    detector: new FaceDetector(nets),
-    front: new Front(await openModel(await get('front.onnx')), card),
-  };
-}"""
 
 FIND = """async (file) => {
   const { align, bytes, detector, mostProminent, openPicture, pack } = window.xnn;
@@ -111,14 +82,10 @@ def test_the_front_sends_what_a_device_sends(
 ) -> None:
     crops = np.stack([shots[0] for shots in people.values()][:4])
     fresh = np.random.default_rng(0).standard_normal((len(crops), *front.card.fresh_shape))
-    script = """async ([crop, fresh]) => {
-      const { bytes, front, pack } = window.xnn;
-      return pack(await front.send(bytes(crop), new Float32Array(bytes(fresh).buffer)));
-    }"""
     shape = (front.card.m, front.card.e)
     for crop, numbers in zip(crops, fresh.astype(np.float32), strict=True):
         (wanted,) = front._session.run(None, {"crops": crop[None], "fresh": numbers[None]})
-        found = unpacked(prepared.run(script, [packed(crop), packed(numbers)]), "<f4", shape)
+        found = unpacked(prepared.run(SEND, [packed(crop), packed(numbers)]), "<f4", shape)
         rms = np.sqrt(np.square(wanted).mean())
         assert np.abs(found - wanted[0]).max() <= Z_SHARE * rms
 

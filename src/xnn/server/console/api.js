@@ -108,7 +108,8 @@ export class Api {
   /** Write down what is sent; the same question without a body asked again is one line. */
   #note(what) {
     const [last] = this.sent;
-    const again = last && !what.bytes && last.method === what.method && last.path === what.path;
+    const same = last?.method === what.method && last.path === what.path;
+    const again = same && !what.bytes && !last.bytes;
     const note = again ? last : what;
     if (!again) this.sent.unshift(note);
     this.sent.length = Math.min(this.sent.length, MOST_NOTED);

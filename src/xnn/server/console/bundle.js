@@ -27,7 +27,8 @@ export async function openDeviceBundle(api, info, { int8 = false, onprogress = (
   let total = 0;
   for (const name of [...DETECTOR, frontName]) {
     if (!(name in digests)) {
-      throw new Error(`The device bundle has no ${name}. Export it again with this version.`);
+      const remedy = int8 ? "Choose the full front under Service." : "Export it again with this version.";
+      throw new Error(`The device bundle has no ${name}. ${remedy}`);
     }
     files[name] = await api.deviceFile(name, (bytes) => {
       total += bytes;

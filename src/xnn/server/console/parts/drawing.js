@@ -38,7 +38,7 @@ export function cropOf({ crop }) {
   return canvas;
 }
 
-/** Draw z: one cell for each number, blue below zero, orange above, by standard deviations. */
+/** Draw z: one cell for each number, blue below the mean, orange above, by standard deviations. */
 export function numbersOf(z, [m, e]) {
   const columns = m > 1 ? e : Math.ceil(Math.sqrt(2 * e));
   const rows = Math.ceil((m * e) / columns);
@@ -46,9 +46,10 @@ export function numbersOf(z, [m, e]) {
     width: columns, height: rows, role: "img", class: "numbers",
     "aria-label": `The ${m * e} numbers that leave, as colours`,
   });
-  const rms = Math.sqrt(z.reduce((sum, value) => sum + value * value, 0) / z.length) || 1;
+  const mean = z.reduce((sum, value) => sum + value, 0) / z.length;
+  const deviation = Math.sqrt(z.reduce((sum, value) => sum + (value - mean) ** 2, 0) / z.length) || 1;
   const data = new Uint8ClampedArray(4 * columns * rows);
-  z.forEach((value, index) => data.set(colourOf(value / rms), 4 * index));
+  z.forEach((value, index) => data.set(colourOf((value - mean) / deviation), 4 * index));
   canvas.getContext("2d").putImageData(new ImageData(data, columns, rows), 0, 0);
   return canvas;
 }

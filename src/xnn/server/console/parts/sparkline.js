@@ -8,6 +8,7 @@ export function sparkline(values) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("class", "sparkline");
+  svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
   if (values.length < 2) return svg;
   const most = Math.max(...values, 1e-9);

@@ -268,8 +268,9 @@ def test_the_log_holds_who_did_what_to_whom_in_a_chain(
         assert rest["next"] is None
         assert [(e["action"], e["outcome"]) for e in entries] == [
             ("enrol", "done"),
-            ("search", "done"),
-            ("verify", "done"),
+            ("search", "accepted"),
+            ("verify", "accepted"),
+            ("verify", "accepted"),
             ("verify", "UnknownNameError"),
             ("subject.delete", "done"),
         ]

@@ -1,5 +1,7 @@
 """What all routes share: student, gallery, accounts, limits and counts of one running service."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import TypeVar, final
 
@@ -25,6 +27,7 @@ from xnn.wire.freshness import FreshnessWindow
 from xnn.wire.limits import WireLimits
 
 T = TypeVar("T")
+U = TypeVar("U")
 Fact = str | int | float | bool | None
 
 
@@ -128,6 +131,55 @@ class Service:
 
         return await self.in_thread(do_and_record)
 
+    async def recognised(
+        self,
+        key: ApiKey,
+        action: str,
+        subject_id: SubjectId | None,
+        records: Float32[np.ndarray, "b m e"],
+        compare: Callable[[Float32[np.ndarray, "b k"]], T],
+        *,
+        beside: Callable[[], U],
+        far: float,
+    ) -> tuple[T, U]:
+        """Embed records and compare them, with an entry in the audit log.
+
+        The entry `accepted` is written while the student runs, and is on disk before the answer
+        leaves; a failure afterwards has a second entry.
+
+        Args:
+            key: Who asks.
+            action: `verify` or `search`.
+            subject_id: Whom the records are compared with, or None for all.
+            records: Of one message.
+            compare: Of the embeddings; called in a thread.
+            beside: Something else that the answer needs; called while the student runs.
+            far: False accept rate asked for.
+
+        Returns:
+            What `compare` and `beside` returned.
+        """
+        facts: dict[str, Fact] = {"records": len(records), "far": far}
+
+        def record(outcome: str) -> None:
+            self._recorder.record(self._event(key, action, subject_id, outcome, facts))
+
+        def begin() -> U:
+            record("accepted")
+            return beside()
+
+        begun = asyncio.ensure_future(self.in_thread(begin))
+        try:
+            probes = await self.embed(records)
+            found = await self.in_thread(lambda: compare(probes))
+        except Exception as error:
+            outcome = type(error).__name__
+            await asyncio.wait([begun])
+            if not isinstance(error, BusyError) and begun.exception() is None:
+                await self.in_thread(lambda: record(outcome))
+            raise
+        return found, await begun
+
     def check_ready(self) -> None:
         """Ask the database for a sign of life.
 
@@ -160,5 +212,8 @@ class Service:
         )
 
     def _run_student(self, records: np.ndarray) -> np.ndarray:
+        start = time.thread_time()
         with torch.inference_mode():
-            return self.bundle.embed(torch.from_numpy(records)).numpy()
+            vectors: np.ndarray = self.bundle.embed(torch.from_numpy(records)).numpy()
+        self.telemetry.student_ran(time.thread_time() - start)
+        return vectors

@@ -52,6 +52,12 @@ class Telemetry:
             "xnn_batch_seconds", "One run of the student.", buckets=_SECONDS, registry=self.registry
         )
 
+        self._student_cpu = Counter(
+            "xnn_student_cpu_seconds",
+            "Processor time of the student's thread.",
+            registry=self.registry,
+        )
+
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read when it is asked for."""
         Gauge(name, text, registry=self.registry).set_function(read)
@@ -79,6 +85,10 @@ class Telemetry:
         self._batch_requests.observe(requests)
         self._batch_records.observe(records)
         self._batch_seconds.observe(seconds)
+
+    def student_ran(self, cpu_seconds: float) -> None:
+        """Count processor time of the student's thread."""
+        self._student_cpu.inc(cpu_seconds)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -62,22 +62,22 @@ async def verify(
     limit = service.thresholds.find(far)
     message = await read_message(request, service, caller)
     service.limits.probes(caller.name, len(message.records))
-    probes = await service.embed(message.records)
-    scores = await service.audited(
+    scores, _ = await service.recognised(
         caller.key,
         "verify",
         SubjectId(subject_id),
-        lambda: service.gallery.verify(
+        message.records,
+        lambda probes: service.gallery.verify(
             caller.tenant,
             SubjectId(subject_id),
             probes,
             bundle_id=message.bundle_id,
             key_id=message.key_id,
         ),
-        records=len(probes),
+        beside=lambda: None,
         far=limit.far,
     )
-    service.telemetry.took("verify", len(probes))
+    service.telemetry.took("verify", len(scores))
     policy = service.settings.scores
     return VerifyOut(
         results=[
@@ -99,26 +99,23 @@ async def search(
     limit = service.thresholds.find(far)
     message = await read_message(request, service, caller)
     service.limits.probes(caller.name, len(message.records))
-    probes = await service.embed(message.records)
-    found, size = await service.audited(
+    found, size = await service.recognised(
         caller.key,
         "search",
         None,
-        lambda: (
-            service.gallery.search(
-                caller.tenant,
-                probes,
-                bundle_id=message.bundle_id,
-                key_id=message.key_id,
-                top_k=top_k,
-                threshold=limit.threshold,
-            ),
-            service.gallery.count(caller.tenant)[1],
+        message.records,
+        lambda probes: service.gallery.search(
+            caller.tenant,
+            probes,
+            bundle_id=message.bundle_id,
+            key_id=message.key_id,
+            top_k=top_k,
+            threshold=limit.threshold,
         ),
-        records=len(probes),
+        beside=lambda: service.gallery.count(caller.tenant)[1],
         far=limit.far,
     )
-    service.telemetry.took("search", len(probes))
+    service.telemetry.took("search", len(found))
     policy = service.settings.scores
     return SearchOut(
         results=[FoundOut(candidates=[_describe(c, policy) for c in list_]) for list_ in found],

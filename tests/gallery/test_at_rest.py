@@ -150,6 +150,7 @@ ALTERATIONS = {
     "UPDATE templates SET tenant = 'u' WHERE subject_id = 's1'",
     "swapped": "UPDATE templates SET (nonce, sealed) = "
     "(SELECT nonce, sealed FROM templates WHERE subject_id = 's0') WHERE subject_id = 's1'",
+    "renamed": "UPDATE templates SET template_id = '0123' WHERE subject_id = 's1'",
     "emptied": "UPDATE templates SET sealed = NULL WHERE subject_id = 's1'",
 }
 

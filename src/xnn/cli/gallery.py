@@ -112,7 +112,7 @@ def retire(
     with opened_gallery(gallery, master_key) as opened:
         subjects = opened.retire(tenant, bundle_id=bundle_id, key_id=key)
         _note(opened, tenant, "retire", bundle=bundle_id, key=key_id, subjects=len(subjects))
-    emit({"bundle_id": bundle, "key_id": key, "enrol_again": list(subjects)}, title="Retired")
+    emit({"bundle_id": bundle_id, "key_id": key_id, "enrol_again": list(subjects)}, title="Retired")
 
 
 @app.command()

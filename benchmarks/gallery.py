@@ -279,7 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="+", choices=["exact", "graph", "stored"])
     parser.add_argument("--templates", type=int, default=1_000_000)
-    parser.add_argument("--probes", type=int, default=200)
+    parser.add_argument("--probes", type=int, default=150)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
@@ -298,10 +298,10 @@ def main() -> None:
         if part == "exact":
             results["exact"] = measure_exact(options.templates, options.probes)
         elif part == "stored":
-            results["stored"] = measure_stored(min(options.templates, 50_000), options.probes)
+            results["stored"] = measure_stored(min(options.templates, 20_000), options.probes)
         else:
             results["graph"] = [measure_graph("faces", options.templates, options.probes)]
-            small = min(options.templates, 50_000)
+            small = min(options.templates, 20_000)
             results["graph"].append(measure_graph("isotropic", small, options.probes))
         options.out.write_text(json.dumps(results, indent=2) + "\n")
         print(part, json.dumps(results[part], indent=2), flush=True)

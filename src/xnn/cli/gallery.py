@@ -91,11 +91,11 @@ def erase(
 @app.command()
 def retire(
     gallery: GalleryAddress,
-    bundle: Annotated[
-        str | None, typer.Option(help="bundle_id to retire.", show_default=False)
+    bundle_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Bundle to retire.", show_default=False)
     ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="key_id of the owner's key to retire.", show_default=False)
+    key_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Owner's key to retire.", show_default=False)
     ] = None,
     tenant: Tenant = "default",
     yes: Yes = False,
@@ -105,14 +105,14 @@ def retire(
 
     Prints the subjects to be enrolled again.
     """
-    if bundle is None and key is None:
-        raise ConfigError("nothing to retire; name --bundle or --key")
+    if bundle_id is None and key_id is None:
+        raise ConfigError("nothing to retire; name --bundle-id or --key-id")
     _confirm("Retire it, erasing its templates, for ever?", yes)
-    key_id = None if key is None else KeyId(key)
+    key = None if key_id is None else KeyId(key_id)
     with opened_gallery(gallery, master_key) as opened:
-        subjects = opened.retire(tenant, bundle_id=bundle, key_id=key_id)
-        _note(opened, tenant, "retire", bundle=bundle, key=key, subjects=len(subjects))
-    emit({"bundle_id": bundle, "key_id": key, "enrol_again": list(subjects)}, title="Retired")
+        subjects = opened.retire(tenant, bundle_id=bundle_id, key_id=key)
+        _note(opened, tenant, "retire", bundle=bundle_id, key=key_id, subjects=len(subjects))
+    emit({"bundle_id": bundle_id, "key_id": key_id, "enrol_again": list(subjects)}, title="Retired")
 
 
 @app.command()
@@ -173,10 +173,12 @@ def write_export(
 def read_export(
     path: ExportPath,
     gallery: GalleryAddress,
-    bundle: Annotated[
+    bundle_id: Annotated[
         str | None,
         typer.Option(
-            help="bundle_id that the templates must have.", show_default="any: it is shown"
+            metavar="ID",
+            help="Bundle that the templates must have.",
+            show_default="any: it is shown",
         ),
     ] = None,
     tenant: Tenant = "default",
@@ -191,7 +193,7 @@ def read_export(
     with opened_gallery(gallery, master_key, create=True) as opened:
         with progress("importing", total=None) as advance:
             result = import_gallery(
-                opened, tenant, path, passphrase, bundle_id=bundle, advance=advance
+                opened, tenant, path, passphrase, bundle_id=bundle_id, advance=advance
             )
         _note(opened, tenant, "gallery.import", templates=result.stored)
     emit(asdict(result), title="Imported")

@@ -129,7 +129,8 @@ def import_gallery(
     """
     subjects = templates = stored = 0
     bundles: set[str] = set()
-    for part in _read_parts(path, passphrase):
+    header, cipher = _open(path, passphrase)
+    for part in _read_parts(path, header, cipher):
         subjects, templates = subjects + len(part.subjects), templates + len(part.infos)
         bundles |= {info.bundle_id for info in part.infos}
     if bundle_id is not None and bundles - {bundle_id}:
@@ -138,7 +139,7 @@ def import_gallery(
             f"the file holds templates of bundle {other[:16]}, the service has {bundle_id[:16]}; "
             "enrol these subjects again with the new bundle"
         )
-    for part in _read_parts(path, passphrase):
+    for part in _read_parts(path, header, cipher):
         stored += gallery.restore(tenant, part.infos, part.vectors, subjects=part.subjects)
         advance(len(part.infos))
     return TransferResult(
@@ -180,18 +181,22 @@ def _bound(header: bytes, last: bool) -> bytes:
     return hashlib.sha256(header).digest() + bytes([last])
 
 
-def _read_parts(path: Path, passphrase: str) -> Iterator[_Part]:
+def _open(path: Path, passphrase: str) -> tuple[bytes, AESGCM]:
+    """Return the header of an export, and what opens its parts."""
     with disk_errors("read", path), path.open("rb") as file:
-        header = file.readline(_MAX_HEADER)
-        stretching = _stretching(header, path.name)
-        cipher = AESGCM(stretching.wrapping_key(passphrase))
+        header = file.readline(_MAX_HEADER).rstrip(b"\n")
+    return header, AESGCM(_stretching(header, path.name).wrapping_key(passphrase))
+
+
+def _read_parts(path: Path, header: bytes, cipher: AESGCM) -> Iterator[_Part]:
+    with disk_errors("read", path), path.open("rb") as file:
+        file.seek(len(header) + 1)
         number, last = 0, False
         while not last:
             last, sealed = _next(file, path.name)
+            nonce, bound = number.to_bytes(12, "big"), _bound(header, last)
             try:
-                content = cipher.decrypt(
-                    number.to_bytes(12, "big"), sealed, _bound(header.rstrip(b"\n"), last)
-                )
+                content = cipher.decrypt(nonce, sealed, bound)
             except InvalidTag:
                 raise PassphraseError(
                     f"{path.name!r} does not open: the passphrase is wrong, or the file was altered"

@@ -19,7 +19,7 @@ from xnn.redteam.board import BoardCells, BoardSettings, num_cells, run_board, s
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
 from xnn.redteam.trials import Trial, plan
-from xnn.redteam.utility_cell import UtilitySpec, run_utility_cell
+from xnn.redteam.utility_cell import NOTHING_UPLOADED, UtilitySpec, run_utility_cell
 from xnn.redteam.verdicts import attack_rows, headline_rows, utility_rows
 from xnn.report.board_markdown import board_markdown
 from xnn.report.board_page import board_page
@@ -68,6 +68,16 @@ def test_the_cost_of_a_scheme_is_measured_on_the_same_party(base: CellSpec) -> N
     spec = UtilitySpec(victim=base.victim, extractor="toy", scheme="paper", seed=0, epochs=2)
     measured, _ = run_utility_cell(spec)
     assert rate(measured, "by_person", "rank_1") > 0.4, "5 people"
+
+
+def test_recognition_without_an_upload_stands_beside_it(base: CellSpec) -> None:
+    spec = UtilitySpec(victim=base.victim, extractor="toy", scheme=NOTHING_UPLOADED, seed=0)
+    measured, details = run_utility_cell(spec)
+    assert rate(measured, "by_person", "rank_1") > 0.4
+    assert details["wall_s"] < 5
+    assert spec.facts() != replace(spec, scheme="plain").facts()
+    settings = BoardSettings(schemes=("plain",), trials=(UNPAIRED,), seeds=2, sizes=SIZES)
+    assert num_cells(base, settings) == 2 * (1 + 1 + 1)
 
 
 def test_a_board_runs_side_by_side_and_goes_on(base: CellSpec, tmp_path: Path) -> None:
@@ -153,6 +163,15 @@ def test_the_tables_show_what_was_measured() -> None:
     failing = board_markdown(content(board_of(0.05, 0.02)))
     assert "attack not working" in failing
     assert "**0.0" not in failing
+
+
+def test_with_pairs_people_of_no_pair_count() -> None:
+    known = Trial(attack="known-plaintext", knowledge=Knowledge(known_pairs=16))
+    both = measured(0.3), measured(0.1, protocol="linkage-others")
+    cells = {(scheme, known): [(both, {"wall_s": 1.0})] * 2 for scheme in ("plain", "paper")}
+    text = board_markdown(content(BoardCells(attacks=cells, utility={})))
+    assert re.search(r"`paper` \| - \| - \| - \| 0.100 \[0.09.*\] \| known-plaintext", text)
+    assert re.search(r"\*\*0.300 \[.*\]\*\*; no pair: 0.100 \[", text)
 
 
 def test_the_page_is_one_file_without_a_network() -> None:

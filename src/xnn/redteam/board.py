@@ -20,7 +20,7 @@ from xnn.redteam.attempt import Found
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
 from xnn.redteam.trials import Trial
-from xnn.redteam.utility_cell import UtilitySpec, run_utility_cell
+from xnn.redteam.utility_cell import NOTHING_UPLOADED, UtilitySpec, run_utility_cell
 from xnn.schemes import find_scheme
 
 Spec = TypeVar("Spec", CellSpec, UtilitySpec)
@@ -83,7 +83,7 @@ def specs_of(base: CellSpec, settings: BoardSettings) -> list[CellSpec]:
 
 def num_cells(base: CellSpec, settings: BoardSettings) -> int:
     """Return how many cells a board has, finished ones included."""
-    utility = len(settings.schemes) * settings.seeds if settings.utility else 0
+    utility = (1 + len(settings.schemes)) * settings.seeds if settings.utility else 0
     return len(specs_of(base, settings)) + utility
 
 
@@ -113,7 +113,7 @@ def run_board(
             epochs=settings.utility_epochs,
         )
         for seed in range(settings.seeds)
-        for scheme in (settings.schemes if settings.utility else ())
+        for scheme in ((NOTHING_UPLOADED, *settings.schemes) if settings.utility else ())
     ]
     context = multiprocessing.get_context("spawn")
     found: dict[CellSpec | UtilitySpec, Found] = {}

@@ -27,7 +27,7 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
     """
     lines = [
         "| scheme | rank-1 by person | worst linkage, no pair | by "
-        f"| worst with {pairs} pairs | by | guessing |",
+        f"| worst with {pairs} pairs, people of no pair | by | guessing |",
         "|---|---|---|---|---|---|---|",
     ]
     for line in summary.lines:
@@ -79,7 +79,8 @@ def _shown(cell: BoardCell | None) -> str:
         return ""
     if cell.value is None:
         return "n/a" if cell.verdict == "not applicable" else cell.verdict
-    return _SIGNS.get(cell.verdict, "{}").format(_rate(cell))
+    shown = _SIGNS.get(cell.verdict, "{}").format(_rate(cell))
+    return shown if cell.others is None else f"{shown}; no pair: {_rate(cell.of_others())}"
 
 
 def _rate(cell: BoardCell) -> str:

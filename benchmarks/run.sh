@@ -3,6 +3,7 @@
 # FACES names a folder with celeba/ and lfw/ in it (aligned crops, a folder per subject).
 set -eu
 BIN=${1:-.venv/bin}
+"$BIN/python" benchmarks/fuzz_wire.py --messages 1000000
 FACES=${FACES:-../shared/data}
 RESULTS=benchmarks/results
 if [ ! -d "$FACES/celeba" ] || [ ! -d "$FACES/lfw" ]; then

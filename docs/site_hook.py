@@ -7,7 +7,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-ROOT_PAGES = ("THREAT_MODEL.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+ROOT_PAGES = ("THREAT_MODEL.md", "WIRE_FORMAT.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)#]+)(#[^)]*)?\)")
 

@@ -78,6 +78,7 @@ def test_import_directions_are_kept() -> None:
         ("cloud/job.py", "from xnn.secret import SecretKey", "The untrusted side never reaches"),
         ("attacks/observation.py", "import xnn.owner.build", "An attack draws its own keys"),
         ("metrics/chance.py", "import torch", "Formats, keys and metrics start without torch"),
+        ("faces/detection/area.py", "import torch", "A device starts without torch"),
         ("owner/plan.py", "import xnn.cloud.bundle", "Layers: who may know whom"),
     ],
 )

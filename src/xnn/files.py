@@ -151,7 +151,7 @@ def read_card(
     if content.get("version") != version:
         raise VersionError(
             f"this {what} has format {content.get('version')!r}, this program reads "
-            f"{version}; use the program that wrote it"
+            f"{version}; {again} it again, or use the program that wrote it"
         )
     card = content.get("card")
     if not isinstance(card, dict) or _sha256_of_card(card) != content.get("card_sha256"):

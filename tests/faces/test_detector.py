@@ -21,6 +21,7 @@ from xnn.faces.detection.detector import (
     most_prominent,
     suppress,
 )
+from xnn.faces.detection.mtcnn import TorchNets
 from xnn.faces.photograph import read_photograph
 
 NOISE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
@@ -29,7 +30,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 @pytest.fixture(scope="module")
 def detector() -> FaceDetector:
     torch.set_num_threads(1)
-    return FaceDetector()
+    return FaceDetector(TorchNets())
 
 
 def photo(path: Path) -> Image.Image:

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 
 from xnn.device.bundle import load_device_bundle
-from xnn.device.export import export_device
 from xnn.errors import ConfigError, CorruptError, FormatError, ShapeError, VersionError
+from xnn.export.device_bundle import export_device
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
 from xnn.owner.build import read_samples

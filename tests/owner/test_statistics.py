@@ -16,7 +16,7 @@ from xnn.owner.build import build_shards
 from xnn.owner.evaluate import embed_samples, evaluate_tail
 from xnn.owner.plan import BuildSettings
 from xnn.owner.rekey import rekey_shards
-from xnn.owner.statistics import load_statistics, statistics_path
+from xnn.owner.statistics import copy_statistics, load_statistics, statistics_path
 from xnn.secret import KeyFile
 from xnn.shards import ShardSet
 
@@ -32,7 +32,7 @@ def test_a_build_measures_once_and_gives_the_same_bytes_again(
 ) -> None:
     manifest = build_shards(faces, extractor, fitted_keyfile, tmp_path / "one", SMALL)
     assert (manifest.n, manifest.d) == (1, 256)
-    path = statistics_path(fitted_keyfile)
+    path = statistics_path(fitted_keyfile.path)
     assert oct(path.stat().st_mode)[-3:] == "600"
     sealed = path.read_bytes()
     assert b"whitening" not in sealed, "sealed"
@@ -49,10 +49,23 @@ def test_the_key_alone_is_not_enough(
     with pytest.raises(ConfigError, match="measured on the owner"):
         obfuscator_for(fitted_keyfile.key, extractor)
     build_shards(faces, extractor, fitted_keyfile, tmp_path / "s", SMALL)
-    path = statistics_path(fitted_keyfile)
+    path = statistics_path(fitted_keyfile.path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptError, match="sealed statistics does not open"):
         load_statistics(fitted_keyfile)
+
+
+def test_a_copy_of_the_key_comes_with_them(
+    faces: FaceSet, extractor: Extractor, fitted_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy.key"
+    assert not copy_statistics(fitted_keyfile.path, out), "nothing was measured yet"
+    build_shards(faces, extractor, fitted_keyfile, tmp_path / "s", SMALL)
+    copy = KeyFile.create(out, fitted_keyfile.key, "another passphrase", extractor={})
+    assert copy_statistics(fitted_keyfile.path, out)
+    assert oct(statistics_path(out).stat().st_mode)[-3:] == "600"
+    for name, values in load_statistics(fitted_keyfile).items():
+        np.testing.assert_array_equal(load_statistics(copy)[name], values)
 
 
 def test_a_tail_is_tested_at_home_without_noise(

@@ -142,6 +142,14 @@ def test_verdicts(plain: float, paper: float, verdict: str) -> None:
     assert {r["verdict"] for r in rows if r["scheme"] == "paper"} == {verdict}
 
 
+@pytest.mark.parametrize(("metric", "worst"), [("rank_1", 0.4), ("eer", 0.1)])
+def test_the_worst_seed_is_the_attackers_best(metric: str, worst: float) -> None:
+    seeds = [((measured(v, metric=metric),), {"wall_s": 1.0}) for v in (0.4, 0.1)]
+    board = BoardCells(attacks={("plain", UNPAIRED): seeds}, utility={})
+    rows = [r for r in attack_rows(board, extractor="toy") if r["metric"] == metric]
+    assert [row["worst_seed"] for row in rows] == [worst]
+
+
 def content(board: BoardCells) -> dict[str, Any]:
     rows = attack_rows(board, extractor="toy")
     whole = {

@@ -17,6 +17,7 @@ from xnn.attacks.training_phase.aligned_order import AlignedOrder
 from xnn.attacks.training_phase.chosen_plaintext import ChosenPlaintext
 from xnn.attacks.training_phase.class_anchors import ClassAnchors
 from xnn.attacks.training_phase.class_averaging import ClassAveraging
+from xnn.attacks.training_phase.class_reading import ClassReading
 from xnn.attacks.training_phase.cross_covariance import CrossCovariance
 from xnn.attacks.training_phase.distilled_linkage import KeyedDistilledLinkage
 from xnn.attacks.training_phase.expectation_inverse import ExpectationInverse
@@ -46,6 +47,7 @@ ATTACKS: dict[str, Attack] = {
     "distilled-linkage": KeyedDistilledLinkage(),
     "expectation-inverse": ExpectationInverse(),
     "class-anchors": ClassAnchors(),
+    "class-reading": ClassReading(),
     "inversion": Inversion([KnownPlaintext(), MomentRecovery()]),
     "known-plaintext": KnownPlaintext(),
     "expectation-recognition": ExpectationRecognition(),

@@ -72,7 +72,10 @@ def export(
     """Copy a key into a new file, under another passphrase, or raw for another program.
 
     The exposure counter of a copy starts anew from the original's and the two then count apart.
+    What a fitted scheme measured, sealed in KEY.statistics, is copied to OUT.statistics.
     """
+    from xnn.owner.statistics import copy_statistics  # torch, as above
+
     keyfile = KeyFile.open(path, read_passphrase(passphrase_file))
     if raw:
         _export_raw(keyfile, out)
@@ -81,7 +84,11 @@ def export(
         copy = KeyFile.create(out, keyfile.key, chosen, extractor=keyfile.extractor)
         for upload, num_records in read_key_info(path).exposures.items():
             copy.count_exposure(upload, num_records)
-    emit({"key_id": keyfile.key.key_id, "file": str(out), "raw": raw}, title="Exported key")
+    copied = copy_statistics(path, out)
+    emit(
+        {"key_id": keyfile.key.key_id, "file": str(out), "raw": raw, "statistics": copied},
+        title="Exported key",
+    )
 
 
 @app.command()

@@ -13,8 +13,9 @@ from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
 from xnn.cli.live_view import LiveView
 from xnn.cli.output import emit, progress, warn
 from xnn.device.bundle import load_device_bundle
-from xnn.device.export import export_device
 from xnn.errors import ConfigError, MissingExtraError
+from xnn.export.dtypes import DTYPE_TOLERANCE
+from xnn.export.parting import part_run
 from xnn.extractors.catalog import load_extractor
 from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces
@@ -26,7 +27,7 @@ from xnn.owner.noise.presets import NOISE_PRESETS, find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
 from xnn.owner.noise.steps import StageEvent
 from xnn.report.noise_curves import StageCurve, write_noise_curves
-from xnn.server.bundle import ServerCard, load_server_bundle, save_server_bundle
+from xnn.server.bundle import load_server_bundle
 from xnn.training.validate import mean_rank_1
 
 app = typer.Typer(
@@ -35,7 +36,6 @@ app = typer.Typer(
     help="Recognition in the cloud from features with trained noise (XNN-d).",
 )
 CURVES_NAME = "curves.html"
-_CHECKED_CROPS = 200
 _ROWS_SHOWN = 8
 Epochs = Annotated[
     int | None, typer.Option(help="Epochs of this stage.", show_default="the preset's", min=1)
@@ -110,46 +110,46 @@ def export(
     device: Annotated[Path, typer.Option(help="Folder of the device's bundle.")],
     server: Annotated[Path, typer.Option(help="Folder of the server's bundle.")],
     crops: Annotated[
-        Path, typer.Option(help="Real crops to check the export on: a folder or a manifest.")
+        Path,
+        typer.Option(help="Crops that the run was trained on: the manifest of `faces split`."),
     ],
     int8: Annotated[bool, typer.Option("--int8", help="Write a small variant too.")] = False,
+    dtype_tolerance: Annotated[
+        float, typer.Option(help="Largest change of a score that a dtype of messages may cause.")
+    ] = DTYPE_TOLERANCE,
     weights: Weights = None,
 ) -> None:
     """Part a finished run into the device's half and the server's half.
 
     Neither holds the teacher, the training people's names or the other half. The device's half is
-    ONNX and is compared with torch on the crops.
+    ONNX and is compared with torch on the crops. The server's half tells which score is a match at
+    which false accept rate, chosen by the validation people; test people have no part in it.
     """
     extractor = recall_extractor(read_json(run / CONFIG_NAME)["extractor"], weights=weights)
-    trained = load_noise_run(run, extractor)
-    samples = load_faces(crops).samples[:_CHECKED_CROPS]
-    chosen = np.concatenate(list(read_samples(samples)))
-    card = export_device(device, trained.front, extractor.card, chosen, int8=int8)
-    opener, settings = trained.opener, trained.front.settings
-    coupling = None
-    if opener is not None:
-        coupling = {"width": card.e, "rounds": settings.rounds, "gain": settings.gain}
-    facts = trained.facts["student"]
-    save_server_bundle(
-        server,
-        trained.student,
-        opener,
-        ServerCard(
-            front_id=card.front_id,
-            tail=trained.student.config,
-            m=card.m,
-            e=card.e,
-            coupling=coupling,
-            training={
-                "preset": trained.facts["settings"]["preset"],
-                "best_epoch": facts["best_epoch"],
-                "num_classes": facts["num_classes"],
-            },
-        ),
+    parted = part_run(
+        load_noise_run(run, extractor),
+        extractor,
+        load_faces(crops),
+        device=device,
+        server=server,
+        int8=int8,
+        dtype_tolerance=dtype_tolerance,
     )
+    calibration = parted.server.calibration
+    if calibration is None:
+        warn("no validation people: no thresholds; give --crops the manifest of `faces split`")
+    points = () if calibration is None else calibration.thresholds
     emit(
-        {"device": str(device), "server": str(server), "sent": str(card.sent_shape)}
-        | card.measured,
+        {
+            "device": str(device),
+            "server": str(server),
+            "sent": str(parted.device.sent_shape),
+            **parted.device.measured,
+            "dtypes": ", ".join(parted.device.dtypes),
+            **{f"{name}_change": change for name, change in parted.server.dtype_changes.items()},
+            **{f"threshold_at_far_{p.far:g}": p.threshold for p in points},
+            **{f"tar_at_far_{p.far:g}": p.tar for p in points},
+        },
         title="Exported",
     )
 

@@ -1,7 +1,7 @@
 """A device bundle on disk and in use.
 
-A folder of `front.onnx` (extractor, norms, noise), perhaps `front-int8.onnx`, and `device.json`
-with the card and every digest, written last.
+A folder of `front.onnx` (extractor, norms, noise), perhaps `front-int8.onnx`, the face detector in
+three files, and `device.json` with the card and every digest, written last.
 """
 
 import importlib
@@ -22,8 +22,10 @@ from xnn.device.card import (
     DeviceCard,
 )
 from xnn.errors import ConfigError, CorruptError, FormatError, MissingExtraError
+from xnn.faces.detection.detector import DetectionSettings, FaceDetector
+from xnn.faces.detection.onnx_nets import DETECTOR_NAMES, NOTICE_NAME, OnnxNets
 from xnn.files import read_card, sha256_of_file, write_card
-from xnn.schemes import KeyStream
+from xnn.keystream import KeyStream
 
 _BATCH = 64
 
@@ -57,11 +59,8 @@ class DeviceBundle:
 
 def finish_device_bundle(folder: Path, card: DeviceCard) -> None:
     """Write the card beside models that are there already; this makes the folder a bundle."""
-    files = {
-        name: sha256_of_file(folder / name)
-        for name in (MODEL_NAME, INT8_NAME)
-        if (folder / name).is_file()
-    }
+    names = (MODEL_NAME, INT8_NAME, *DETECTOR_NAMES, NOTICE_NAME)
+    files = {name: sha256_of_file(folder / name) for name in names if (folder / name).is_file()}
     write_card(
         folder / CARD_NAME,
         card.to_dict(),
@@ -91,10 +90,21 @@ def load_device_bundle(folder: Path, *, int8: bool = False) -> DeviceBundle:
     name = INT8_NAME if int8 else MODEL_NAME
     if int8 and name not in files:
         raise ConfigError("this device bundle has no int8 variant; export it with --int8")
-    path = folder / name
-    if not path.is_file() or sha256_of_file(path) != files.get(name):
-        raise CorruptError(f"{name!r} is missing or altered; export the bundle again")
-    return DeviceBundle(card, open_session(path))
+    return DeviceBundle(card, _open_verified(folder, name, files))
+
+
+def load_detector(folder: Path, settings: DetectionSettings | None = None) -> FaceDetector:
+    """Read the face detector of a device bundle and verify every byte of it.
+
+    Args:
+        folder: See `load_device_bundle`, which has the errors too.
+        settings: How eager it is.
+
+    Trust: device. It reads faces.
+    """
+    _, files = read_device_card(folder)
+    sessions = [_open_verified(folder, name, files) for name in DETECTOR_NAMES]
+    return FaceDetector(OnnxNets(*sessions), settings)
 
 
 def read_device_card(folder: Path) -> tuple[DeviceCard, dict[str, str]]:
@@ -119,6 +129,13 @@ def read_device_card(folder: Path) -> tuple[DeviceCard, dict[str, str]]:
     return DeviceCard.from_dict(fields), files
 
 
+def _open_verified(folder: Path, name: str, files: dict[str, str]) -> Any:
+    path = folder / name
+    if not path.is_file() or sha256_of_file(path) != files.get(name):
+        raise CorruptError(f"{name!r} is missing or altered; export the bundle again")
+    return open_session(path)
+
+
 def open_session(path: Path) -> Any:
     """Return an onnxruntime session on the CPU with one thread.
 
@@ -130,7 +147,7 @@ def open_session(path: Path) -> Any:
         runtime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise MissingExtraError(
-            "onnxruntime is not installed; run pip install 'xnn-face[noise]'"
+            "onnxruntime is not installed; run pip install 'xnn-face[device]'"
         ) from error
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -5,9 +5,11 @@ from typing import Any
 
 from xnn.errors import CorruptError
 from xnn.types import TokenShape
+from xnn.wire.message import WireDtype
+from xnn.wire.numbers import wire_dtypes
 
 FORMAT = "xnn-device"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CARD_NAME = "device.json"
 SERVER_CARD_NAME = "server.json"
 """Seen in a folder, it is the other party's."""
@@ -36,6 +38,10 @@ class DeviceCard:
     """Largest difference between ONNX and torch at export, over the root mean square."""
     measured: dict[str, float]
     """Difference, latencies and sizes at export, for reading."""
+    scheme: str = "unknown"
+    """Name of the preset, as messages state it."""
+    dtypes: tuple[WireDtype, ...] = ("float32",)
+    """In which z may travel: its server recognises just as well from these."""
 
     @property
     def sent_shape(self) -> TokenShape:
@@ -54,8 +60,8 @@ class DeviceCard:
             CorruptError: A field is missing or unknown.
         """
         try:
-            return cls(**content)
-        except (TypeError, ValueError) as error:
+            return cls(**{**content, "dtypes": wire_dtypes(content["dtypes"])})
+        except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(
                 f"the device's card is malformed: {error}; export the bundle again"
             ) from error

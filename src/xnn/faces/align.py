@@ -77,7 +77,7 @@ def align(
     Raises:
         FacesError: The landmarks coincide or lie absurdly far apart.
 
-    Trust: owner.
+    Trust: owner and device.
     """
     matrix = similarity(landmarks, TEMPLATE)
     return warp(rgb, matrix)

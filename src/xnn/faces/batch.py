@@ -20,6 +20,7 @@ from PIL import Image
 from xnn.errors import ConfigError, FacesError, StorageError
 from xnn.faces.align import align
 from xnn.faces.detection.detector import DetectionSettings, FaceDetector, most_prominent
+from xnn.faces.detection.mtcnn import TorchNets
 from xnn.faces.photograph import DEFAULT_MAX_PIXELS, Refusal, open_photograph
 from xnn.faces.places import list_photographs, make_room, plan_crops, prepare_destination
 from xnn.faces.report import AlignReport, AlignRow, Journal, sorted_report
@@ -190,7 +191,7 @@ def _die_with(sentinel: int) -> None:
 
 @cache
 def _detector(settings: DetectionSettings) -> FaceDetector:
-    return FaceDetector(settings)
+    return FaceDetector(TorchNets(), settings)
 
 
 def _align_one(task: _Task) -> AlignRow:

@@ -63,11 +63,24 @@ def open_photograph(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Phot
     Raises:
         ConfigError: `max_pixels` is outside 1..178956970.
     """
-    if not 1 <= max_pixels <= _PILLOW_MAX_PIXELS:
-        raise ConfigError(f"max_pixels={max_pixels}: expected 1..{_PILLOW_MAX_PIXELS}")
+    _check_limit(max_pixels)
     content = _read(path)
     if isinstance(content, Refusal):
         return content
+    return decode_photograph(content, max_pixels=max_pixels)
+
+
+def decode_photograph(
+    content: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> Photograph | Refusal:
+    """Open a photograph that is in memory, as a file's content; see `open_photograph`.
+
+    Raises:
+        ConfigError: `max_pixels` is outside 1..178956970.
+    """
+    _check_limit(max_pixels)
+    if not content:
+        return Refusal(status="unreadable", reason="empty file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is decided here
         return _decode(content, max_pixels)
@@ -88,6 +101,11 @@ def read_photograph(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Phot
     return opened
 
 
+def _check_limit(max_pixels: int) -> None:
+    if not 1 <= max_pixels <= _PILLOW_MAX_PIXELS:
+        raise ConfigError(f"max_pixels={max_pixels}: expected 1..{_PILLOW_MAX_PIXELS}")
+
+
 def _read(path: Path) -> bytes | Refusal:
     try:
         status = path.stat()
@@ -95,11 +113,10 @@ def _read(path: Path) -> bytes | Refusal:
             return Refusal(status="unreadable", reason="not a regular file")
         if status.st_size > _LARGEST_FILE_BYTES:
             return Refusal(status="too_large", reason=f"file of {status.st_size} bytes")
-        content = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         return Refusal(status="unreadable", reason=str(reason).lower())
-    return content or Refusal(status="unreadable", reason="empty file")
 
 
 def _decode(content: bytes, max_pixels: int) -> Photograph | Refusal:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -33,13 +33,17 @@ class Candidate:
     """Cosine in [-1, 1]; higher is more alike."""
 
 
+@runtime_checkable
 class Gallery(Protocol):
     """Templates of many tenants, each of whom sees its own only.
 
     Every change is on disk when the call returns. Vectors are made unit length when enrolled, so
-    that scores are cosines. All methods may be called from several threads.
+    that scores are cosines. All methods may be called from several threads. Templates are compared
+    only where bundle and owner's key are the same; all vectors of a bundle have one width.
 
     Raises, everywhere: BusyError, where the store is locked, full or away; the state is intact.
+        ConfigError, for a name that is none: tenants and subjects have 1 to 128 of
+        `A-Z a-z 0-9 . _ -`.
 
     Trust: server. Templates recognise people: that is what they are for.
     """
@@ -83,23 +87,33 @@ class Gallery(Protocol):
             vectors: Finite and not zero.
             bundle_id: Of the device bundle that the records came from.
             key_id: Of the owner's key, if any.
-            request_id: A repeated one returns the templates of the first time and adds none.
+            request_id: A repeated one returns those templates of the first time that are still
+                there, and adds none.
             create: Make the subject if it is missing.
 
         Raises:
             UnknownNameError: There is no such subject and `create` is not set.
             BundleMismatchError: The bundle or the key is retired.
             LimitError: The subject would have too many templates.
-            ShapeError: Vectors of another width than the gallery's, not finite, or zero.
+            ShapeError: Vectors of another width than the bundle's others, not finite, or zero.
+            DuplicateError: `request_id` stood for another request.
         """
         ...
 
     def templates(self, tenant: str, subject_id: SubjectId) -> list[TemplateInfo]:
-        """Return the templates of a subject, oldest first."""
+        """Return the templates of a subject, oldest first.
+
+        Raises:
+            UnknownNameError: There is no such subject.
+        """
         ...
 
     def erase_template(self, tenant: str, template_id: str) -> None:
-        """Erase one template so that nothing of its vector stays in the file."""
+        """Erase one template so that nothing of its vector stays in the file.
+
+        Raises:
+            UnknownNameError: The tenant has no such template.
+        """
         ...
 
     def verify(
@@ -109,11 +123,15 @@ class Gallery(Protocol):
         probes: Float32[np.ndarray, "b e"],
         *,
         bundle_id: str,
+        key_id: KeyId | None = None,
     ) -> Float32[np.ndarray, " b"]:
-        """Return for each probe the score of the subject's best template made under this bundle.
+        """Return for each probe the score of the subject's best template of this bundle and key.
 
         Raises:
             UnknownNameError: There is no such subject, or it has no such template.
+            BundleMismatchError: The bundle or the key is retired.
+            ShapeError: Probes of another width than the bundle's templates, not finite, or zero.
+            LimitError: Too many probes.
         """
         ...
 
@@ -123,12 +141,24 @@ class Gallery(Protocol):
         probes: Float32[np.ndarray, "b e"],
         *,
         bundle_id: str,
+        key_id: KeyId | None = None,
         top_k: int,
         threshold: float = -1.0,
     ) -> list[list[Candidate]]:
         """Return for each probe the best subjects, best first; ties by name. May be empty.
 
-        Only templates made under `bundle_id` are compared.
+        Args:
+            tenant: Whose gallery.
+            probes: Finite and not zero.
+            bundle_id: Only templates made under it are compared.
+            key_id: And only those made under this owner's key.
+            top_k: At most so many subjects.
+            threshold: Least score of a candidate.
+
+        Raises:
+            BundleMismatchError: The bundle or the key is retired.
+            ShapeError: As in `verify`.
+            LimitError: Too many probes, or `top_k` out of range.
         """
         ...
 
@@ -139,10 +169,13 @@ class Gallery(Protocol):
     def retire(
         self, tenant: str, *, bundle_id: str | None = None, key_id: KeyId | None = None
     ) -> Sequence[SubjectId]:
-        """Retire a bundle or an owner's key: its templates are erased, new ones refused.
+        """Retire a bundle or an owner's key for ever: its templates are erased, new ones refused.
 
         Returns:
-            Subjects to be enrolled again, in order.
+            Subjects who lost templates and are to be enrolled again, in order.
+
+        Raises:
+            ConfigError: Neither was given.
         """
         ...
 

@@ -1,5 +1,6 @@
 """How well faces are recognised, with intervals over subjects. NumPy only, no files, no torch."""
 
+from xnn.metrics.calibration import Calibration, Threshold, calibrate
 from xnn.metrics.chance import CHANCE_EER, chance_rank_k, chance_tar
 from xnn.metrics.comparisons import (
     Comparisons,
@@ -42,18 +43,26 @@ from xnn.metrics.unlinkability import (
     d_sys,
     linkability_curve,
 )
-from xnn.metrics.verification import RocCurve, equal_error_rate, roc, tar_at_far
+from xnn.metrics.verification import (
+    RocCurve,
+    equal_error_rate,
+    roc,
+    tar_at_far,
+    threshold_at_far,
+)
 
 __all__ = [
     "CHANCE_AUC",
     "CHANCE_EER",
     "Band",
     "Bootstrap",
+    "Calibration",
     "Comparisons",
     "Estimate",
     "LinkabilityCurve",
     "MembershipBootstrap",
     "RocCurve",
+    "Threshold",
     "VerificationBootstrap",
     "all_pairs_scores",
     "band",
@@ -64,6 +73,7 @@ __all__ = [
     "bootstrap_membership",
     "bootstrap_ratio",
     "bootstrap_verification",
+    "calibrate",
     "chance_d_sys",
     "chance_rank_k",
     "chance_tar",
@@ -83,5 +93,6 @@ __all__ = [
     "roc_auc",
     "search_comparisons",
     "tar_at_far",
+    "threshold_at_far",
     "tpr_at_fpr",
 ]

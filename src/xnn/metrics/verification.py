@@ -94,6 +94,38 @@ def tar_at_far(
     return read_tar(curve.far, curve.tar, far=far)
 
 
+def threshold_at_far(non_mated: Float[np.ndarray, " k"], *, far: float) -> float:
+    """Return a threshold that keeps to a false accept rate, the loosest but for its last gap.
+
+    It lies in the middle between the lowest score that may match and the highest that may not, so
+    that rounding turns neither. Tied scores are accepted or rejected together.
+
+    Args:
+        non_mated: Scores of different-subject pairs, any order; higher = more alike.
+        far: Highest false accept rate allowed, a fraction in (0, 1].
+
+    Returns:
+        A pair matches when its score is this or more.
+
+    Raises:
+        ConfigError: `far` is outside (0, 1].
+        InsufficientDataError: Too few scores to resolve `far`.
+        ShapeError: A score is NaN or infinite.
+    """
+    check_fraction("far", far)
+    check_scores("non_mated", non_mated)
+    check_resolves(far, len(non_mated))
+    scores = np.sort(non_mated.astype(np.float64))[::-1]
+    allowed = math.floor(far * len(scores) + 1e-9)
+    if allowed >= len(scores):
+        return float(scores[-1])
+    highest_rejected = scores[allowed]
+    accepted = scores[scores > highest_rejected]
+    if not len(accepted):
+        return float(np.nextafter(highest_rejected, np.inf))
+    return float((accepted[-1] + highest_rejected) / 2)
+
+
 def equal_error_rate(
     mated: Float[np.ndarray, " m"],
     non_mated: Float[np.ndarray, " k"],

@@ -39,10 +39,10 @@ def statistics_of(
     scheme = find_scheme(keyfile.key.scope.scheme)
     if not scheme.card.fitted:
         return {}
-    if not statistics_path(keyfile).exists():
+    if not statistics_path(keyfile.path).exists():
         content = safetensors.numpy.save(dict(scheme.measure(measured())))
         sealed = keyfile.key.seal("statistics", content)
-        write_atomically(statistics_path(keyfile), sealed, mode=0o600)
+        write_atomically(statistics_path(keyfile.path), sealed, mode=0o600)
     return load_statistics(keyfile)
 
 
@@ -55,7 +55,7 @@ def load_statistics(keyfile: KeyFile) -> Statistics:
     """
     if not find_scheme(keyfile.key.scope.scheme).card.fitted:
         return {}
-    path = statistics_path(keyfile)
+    path = statistics_path(keyfile.path)
     if not path.exists():
         raise StorageError(
             f"{path.name!r} is missing: it is written by the first build under the key and belongs "
@@ -70,6 +70,23 @@ def load_statistics(keyfile: KeyFile) -> Statistics:
         raise CorruptError(f"{path.name!r} is malformed ({error}); restore it") from error
 
 
-def statistics_path(keyfile: KeyFile) -> Path:
+def copy_statistics(key_path: Path, out: Path) -> bool:
+    """Copy the sealed statistics of a key beside a copy of it; return whether there were any.
+
+    They are sealed under the key, not under its passphrase: the bytes stay as they are.
+
+    Raises:
+        StorageError: They cannot be read or written.
+    """
+    source = statistics_path(key_path)
+    if not source.exists():
+        return False
+    with disk_errors("read", source):
+        sealed = source.read_bytes()
+    write_atomically(statistics_path(out), sealed, mode=0o600)
+    return True
+
+
+def statistics_path(key_path: Path) -> Path:
     """Return where the statistics of a key are kept."""
-    return keyfile.path.with_name(keyfile.path.name + ".statistics")
+    return key_path.with_name(key_path.name + ".statistics")

@@ -1,13 +1,12 @@
 """From cells to rows: rates pooled over seeds, the control beside each, and a verdict."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from xnn.attacks.base import HEADLINES
 from xnn.attacks.suite import find_attack
-from xnn.metrics.evaluation import pooled_rows
+from xnn.metrics.evaluation import Measured, pooled_rows
 from xnn.redteam.attempt import Found
 from xnn.redteam.board import BoardCells
 from xnn.redteam.trials import Trial
@@ -15,6 +14,9 @@ from xnn.redteam.trials import Trial
 Verdict = Literal[
     "broken", "not broken by this suite", "not working", "not applicable", "too little data"
 ]
+
+ERRORS = frozenset({"eer", "data_error", "matrix_error"})
+"""Metrics of which the attacker wants little."""
 
 LINKED_TIMES = 3.0
 """Linkage: broken when the low end of rank-1 exceeds this many times chance."""
@@ -118,11 +120,7 @@ def _measured_rows(
         (row["protocol"], row["metric"]): row["value"]
         for row in pooled_rows([measured for measured, _ in control if measured])
     }
-    worst: dict[tuple[str, str], float] = {}
-    for measured in per_seed:
-        for one in measured:
-            key = one.protocol, one.metric
-            worst[key] = max(worst.get(key, -np.inf), one.bootstrap.value)
+    worst = _worst_of_seeds(per_seed)
     return [
         row
         | {
@@ -131,3 +129,11 @@ def _measured_rows(
         }
         for row in pooled_rows(per_seed)
     ]
+
+
+def _worst_of_seeds(per_seed: Sequence[Sequence[Measured]]) -> dict[tuple[str, str], float]:
+    """Return for each protocol and metric the value of the seed that went worst for the owner."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for one in itertools.chain.from_iterable(per_seed):
+        values.setdefault((one.protocol, one.metric), []).append(one.bootstrap.value)
+    return {key: (min if key[1] in ERRORS else max)(found) for key, found in values.items()}

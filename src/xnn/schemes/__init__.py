@@ -1,11 +1,11 @@
 """The schemes by name. Adding one: a file with its `Scheme`, and a line here."""
 
 from xnn.errors import ConfigError
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard, Statistics
 from xnn.schemes.dctdp import FrequencyNoise
 from xnn.schemes.fresh_order import FreshOrder
 from xnn.schemes.guarantee import Guarantee
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.mixing import MAX_WEIGHT, Mixing
 from xnn.schemes.neuracrypt import NeuraCrypt
 from xnn.schemes.noise import NoiseOnly

@@ -11,8 +11,8 @@ from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from xnn.errors import NoInverseError, SecretLeakError, ShapeError
+from xnn.keystream import KeyStream
 from xnn.schemes.guarantee import Guarantee
-from xnn.schemes.keystream import KeyStream
 from xnn.types import CROP_SIZE_PX, TokenShape
 
 Reads = Literal["features", "crops"]

@@ -7,8 +7,8 @@ from jaxtyping import Float64
 from numpy import ndarray
 from torch import Tensor
 
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.matrices import draw_matrix
 from xnn.schemes.record_chance import RecordChance
 from xnn.types import TokenShape

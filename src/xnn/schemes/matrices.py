@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from xnn.errors import ConfigError
-from xnn.schemes.keystream import KeyStream
+from xnn.keystream import KeyStream
 
 Mix = Literal["none", "gaussian", "haar"]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from xnn.errors import ConfigError
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.record_chance import Draws, RecordChance
 from xnn.types import TokenShape
 

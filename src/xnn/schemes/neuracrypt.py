@@ -22,9 +22,9 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
 from xnn.schemes.fresh_order import reordered
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.record_chance import RecordChance
 from xnn.types import CROP_SIZE_PX, TokenShape
 

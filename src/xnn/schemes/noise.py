@@ -8,8 +8,8 @@ from typing import Literal, final
 
 from torch import Tensor
 
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.record_chance import RecordChance
 from xnn.types import TokenShape
 

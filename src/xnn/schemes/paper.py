@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.matrices import Mix, draw_matrix
 from xnn.types import TokenShape
 

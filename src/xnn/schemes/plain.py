@@ -4,8 +4,8 @@ from typing import final
 
 from torch import Tensor
 
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.types import TokenShape
 
 

@@ -29,9 +29,9 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from xnn.errors import ConfigError, CorruptError, InsufficientDataError
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard, Statistics
 from xnn.schemes.guarantee import Guarantee, channel_guarantee
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.matrices import draw_matrix
 from xnn.schemes.record_chance import RecordChance
 from xnn.types import TokenShape

@@ -8,8 +8,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from xnn.errors import ConfigError
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.matrices import draw_projection
 from xnn.types import TokenShape
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from xnn.schemes.keystream import SEED_BYTES, KeyStream
+from xnn.keystream import SEED_BYTES, KeyStream
 
 _TWO_PI = 2 * np.pi
 

@@ -9,8 +9,8 @@ from typing import final
 
 import numpy as np
 
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Scheme, SchemeCard
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.paper import LinearObfuscator
 from xnn.types import TokenShape
 

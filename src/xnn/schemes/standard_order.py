@@ -17,9 +17,9 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from xnn.errors import ConfigError, InsufficientDataError
+from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard, Statistics
 from xnn.schemes.fresh_order import reordered
-from xnn.schemes.keystream import KeyStream
 from xnn.schemes.matrices import draw_matrix
 from xnn.schemes.pooled import check_statistics
 from xnn.schemes.record_chance import RecordChance

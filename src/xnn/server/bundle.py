@@ -3,7 +3,7 @@
 A folder of `student.safetensors` and `server.json`, which holds every digest and is written last.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -15,13 +15,16 @@ from torch import Tensor
 
 from xnn.errors import CorruptError, FormatError, ShapeError
 from xnn.files import disk_errors, open_atomically, read_card, sha256_of_file, write_card
+from xnn.metrics.calibration import Calibration
 from xnn.models.coupling import Coupling
 from xnn.models.noise_generator import Opener
 from xnn.models.tail import Tail, TailConfig
 from xnn.training.checkpoint import under_prefix, with_prefix
+from xnn.wire.message import WireDtype
+from xnn.wire.numbers import wire_dtypes
 
 FORMAT = "xnn-server"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CARD_NAME = "server.json"
 DEVICE_CARD_NAME = "device.json"
 WEIGHTS_NAME = "student.safetensors"
@@ -43,6 +46,14 @@ class ServerCard:
     """Width, rounds and gain of the shared secret before the tail; None where there is none."""
     training: dict[str, Any]
     """Preset and validation, for reading."""
+    calibration: Calibration | None = None
+    """Thresholds; None where no people were kept to choose them by."""
+    dtypes: tuple[WireDtype, ...] = ("float32",)
+    """In which records may travel: with these no score moved by more than `dtype_tolerance`."""
+    dtype_tolerance: float = 0.0
+    """Largest change of a cosine that was allowed."""
+    dtype_changes: dict[str, float] = field(default_factory=dict)
+    """Largest change of a cosine that was met, by dtype."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain data."""
@@ -56,7 +67,15 @@ class ServerCard:
             CorruptError: A field is missing, unknown or out of range.
         """
         try:
-            return cls(**{**content, "tail": TailConfig.from_dict(content["tail"])})
+            known = content["calibration"]
+            return cls(
+                **{
+                    **content,
+                    "tail": TailConfig.from_dict(content["tail"]),
+                    "calibration": None if known is None else Calibration.from_dict(known),
+                    "dtypes": wire_dtypes(content["dtypes"]),
+                }
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(
                 f"the server's card is malformed: {error}; export the bundle again"

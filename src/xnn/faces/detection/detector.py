@@ -4,13 +4,18 @@ from dataclasses import dataclass, replace
 from typing import Literal, final
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from PIL import Image
 
 from xnn.errors import ConfigError
 from xnn.faces.detection.area import AreaSampler
-from xnn.faces.detection.mtcnn import CELL_PX, LANDMARK_PX, REFINE_PX, STRIDE_PX, load_mtcnn
+from xnn.faces.detection.nets import (
+    CELL_PX,
+    LANDMARK_PX,
+    REFINE_PX,
+    STRIDE_PX,
+    DetectorNets,
+)
 
 _PROPOSAL_THRESHOLD = 0.6
 _REFINEMENT_THRESHOLD = 0.7
@@ -66,13 +71,17 @@ class Faces:
 class FaceDetector:
     """MTCNN on the processor, in float32.
 
+    Args:
+        nets: `TorchNets` of `mtcnn.py`, or `OnnxNets` where torch is not.
+        settings: The usual ones if left out.
+
     Source: arXiv:1604.02878.
-    Trust: owner. Reads faces.
+    Trust: owner and device. Reads faces.
     """
 
-    def __init__(self, settings: DetectionSettings | None = None) -> None:
+    def __init__(self, nets: DetectorNets, settings: DetectionSettings | None = None) -> None:
         self.settings = settings or DetectionSettings()
-        self._nets = load_mtcnn()
+        self._nets = nets
 
     def find(self, rgb: UInt8[np.ndarray, "h w 3"]) -> Faces:
         """Find the faces of a photograph, also when one fills the frame or it is very small.
@@ -94,7 +103,6 @@ class FaceDetector:
         """Run the cascade once, on the photograph as it is."""
         return self._cascade(rgb, float(self.settings.min_face_px))
 
-    @torch.inference_mode()
     def _cascade(self, rgb: UInt8[np.ndarray, "h w 3"], min_face_px: float) -> Faces:
         longest = max(rgb.shape[:2])
         if longest > _LARGEST_WORK_PX:
@@ -133,13 +141,13 @@ class FaceDetector:
             level = sampler.whole(
                 height=int(sampler.height * scale + 1), width=int(sampler.width * scale + 1)
             )
-            face, offsets = self._nets.proposal(torch.from_numpy(level))
-            rows, columns = np.nonzero(face[0].numpy() >= _PROPOSAL_THRESHOLD)
+            face, offsets = self._nets.propose(level)
+            rows, columns = np.nonzero(face[0] >= _PROPOSAL_THRESHOLD)
             if len(rows):
                 corner = np.stack([columns, rows], axis=1) * STRIDE_PX
                 boxes = np.floor(np.concatenate([corner + 1, corner + CELL_PX], axis=1) / scale)
-                scores = face[0].numpy()[rows, columns].astype(np.float64)
-                moves = offsets[0].numpy()[:, rows, columns].T.astype(np.float64)
+                scores = face[0][rows, columns].astype(np.float64)
+                moves = offsets[0][:, rows, columns].T.astype(np.float64)
                 kept = suppress(boxes, scores, overlap=0.5)
                 found.append(np.concatenate([boxes, scores[:, None], moves], axis=1)[kept])
             scale *= _PYRAMID_STEP
@@ -157,9 +165,8 @@ class FaceDetector:
         boxes = boxes[sane]
         if not len(boxes):
             return boxes
-        patches = torch.from_numpy(sampler.patches(pixels, size=REFINE_PX))
-        face, offsets = self._nets.refinement(patches)
-        scores, moves = face.numpy().astype(np.float64), offsets.numpy().astype(np.float64)
+        face, offsets = self._nets.refine(sampler.patches(pixels, size=REFINE_PX))
+        scores, moves = face.astype(np.float64), offsets.astype(np.float64)
         likely = np.nonzero(scores > _REFINEMENT_THRESHOLD)[0]
         kept = likely[suppress(boxes[likely], scores[likely], overlap=0.7)]
         return _square(_moved(boxes[kept], moves[kept], extra_px=1))
@@ -169,11 +176,10 @@ class FaceDetector:
         boxes = boxes[sane]
         if not len(boxes):
             return Faces(boxes=boxes, scores=np.zeros(0), landmarks=np.zeros((0, 5, 2)))
-        patches = torch.from_numpy(sampler.patches(pixels, size=LANDMARK_PX))
-        face, offsets, points = self._nets.landmark(patches)
-        scores, moves = face.numpy().astype(np.float64), offsets.numpy().astype(np.float64)
+        face, offsets, points = self._nets.place(sampler.patches(pixels, size=LANDMARK_PX))
+        scores, moves = face.astype(np.float64), offsets.astype(np.float64)
         sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None, :]
-        landmarks = boxes[:, None, :2] + sides * points.numpy().astype(np.float64) - 1
+        landmarks = boxes[:, None, :2] + sides * points.astype(np.float64) - 1
         boxes = _moved(boxes, moves, extra_px=1)
         likely = np.nonzero(scores >= self.settings.threshold)[0]
         kept = likely[suppress(boxes[likely], scores[likely], overlap=0.7, of="smaller")]

@@ -1,28 +1,20 @@
-"""The three small nets of MTCNN: propose boxes, refine them, place landmarks."""
+"""The three small nets of MTCNN in torch: what the owner runs, and what is exported."""
 
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from xnn.errors import CorruptError
+from xnn.faces.detection.nets import NUM_LANDMARKS, Judged, Placed
 from xnn.files import sha256_of_file
 
 WEIGHTS_PATH = Path(__file__).parent / "weights" / "mtcnn.safetensors"
 WEIGHTS_SHA256 = "9e0c9bce00812b88f6c13eff55701e7c06388cb10094262638e514013396b1ce"
-
-CELL_PX = 12
-"""Side of the window that one output cell of the proposal net sees."""
-
-STRIDE_PX = 2
-"""Step between neighbouring cells."""
-
-REFINE_PX = 24
-LANDMARK_PX = 48
-NUM_LANDMARKS = 5
 
 
 @final
@@ -128,6 +120,32 @@ class Mtcnn(nn.Module):
         self.proposal = ProposalNet()
         self.refinement = RefinementNet()
         self.landmark = LandmarkNet()
+
+
+@final
+class TorchNets:
+    """See `DetectorNets`; on the processor, in float32."""
+
+    def __init__(self, nets: Mtcnn | None = None) -> None:
+        self._nets = nets or load_mtcnn()
+
+    @torch.inference_mode()
+    def propose(self, image: Float32[np.ndarray, "1 3 h w"]) -> Judged:
+        """See `DetectorNets`."""
+        face, offsets = self._nets.proposal(torch.from_numpy(image))
+        return face.numpy(), offsets.numpy()
+
+    @torch.inference_mode()
+    def refine(self, patches: Float32[np.ndarray, "b 3 24 24"]) -> Judged:
+        """See `DetectorNets`."""
+        face, offsets = self._nets.refinement(torch.from_numpy(patches))
+        return face.numpy(), offsets.numpy()
+
+    @torch.inference_mode()
+    def place(self, patches: Float32[np.ndarray, "b 3 48 48"]) -> Placed:
+        """See `DetectorNets`."""
+        face, offsets, points = self._nets.landmark(torch.from_numpy(patches))
+        return face.numpy(), offsets.numpy(), points.numpy()
 
 
 def load_mtcnn() -> Mtcnn:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnn.errors import ConfigError, SecretLeakError
-from xnn.schemes.keystream import KeyStream, exact_log
+from xnn.keystream import KeyStream, exact_log
 from xnn.schemes.matrices import MAX_CONDITION, draw_matrix, tree_sum
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "keystream_v1.json").read_text())
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "keystream_v1.json").read_text())
 SEED = bytes(range(32))
 
 

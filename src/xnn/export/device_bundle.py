@@ -1,13 +1,9 @@
-"""From a trained front to a device bundle: ONNX, checked against torch on real crops.
+"""From a trained front to a device bundle: ONNX files, checked against torch on real crops.
 
 Trust: owner. The bundle that comes out goes to the device.
 """
 
-import logging
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +14,11 @@ from torch import Tensor
 
 from xnn.device.bundle import finish_device_bundle, open_session
 from xnn.device.card import CARD_NAME, INT8_NAME, MODEL_NAME, DeviceCard
-from xnn.device.int8 import quantise
-from xnn.device.whole_front import WholeFront, front_digest
 from xnn.errors import CorruptError
+from xnn.export.detector import export_detector
+from xnn.export.int8 import quantise
+from xnn.export.onnx_file import write_onnx
+from xnn.export.whole_front import WholeFront, front_digest
 from xnn.extractors.card import ExtractorCard
 from xnn.files import disk_errors
 from xnn.models.noise_generator import FrontSettings, NoisyFront
@@ -29,7 +27,6 @@ TOLERANCE = 1e-3
 """Of z, over its root mean square. A coupled z is compared after the server has opened it, since
 its rounds multiply rounding on purpose."""
 COUPLED_TOLERANCE = 0.05
-_OPSET = 18
 _MEASURED_CROPS = 32
 
 
@@ -65,12 +62,13 @@ def export_device(
         for name in (CARD_NAME, INT8_NAME):
             (folder / name).unlink(missing_ok=True)
     whole = WholeFront(front, card).eval()
-    write_onnx(folder / MODEL_NAME, whole)
+    write_front(folder / MODEL_NAME, whole)
     tolerance = TOLERANCE if front.coupling is None else COUPLED_TOLERANCE
     measured = _measure(folder, whole, card, crops, tolerance)
     if int8:
         quantise(folder / MODEL_NAME, folder / INT8_NAME, _given(crops, _fresh(front, len(crops))))
         measured |= {f"int8_{n}": v for n, v in _compare(folder / INT8_NAME, whole, crops).items()}
+    measured["detector_difference"] = export_detector(folder, crops)
     made = DeviceCard(
         front_id=front_digest(front),
         extractor=card.to_dict(),
@@ -117,27 +115,13 @@ def cost_ratio(whole: WholeFront, card: ExtractorCard, crops: np.ndarray) -> flo
     return float(np.median(times["front"][2:]) / np.median(times["alone"][2:]))
 
 
-def write_onnx(path: Path, whole: WholeFront) -> None:
+def write_front(path: Path, whole: WholeFront) -> None:
     """Write the network; the number of crops in a batch stays open."""
     front = whole.front
-    given: tuple[Tensor, ...] = (torch.zeros(2, 112, 112, 3, dtype=torch.uint8),)
+    given = {"crops": torch.zeros(2, 112, 112, 3, dtype=torch.uint8)}
     if front.is_random:
-        given += (torch.zeros(2, *front.fresh_shape),)
-    names = ["crops", "fresh"][: len(given)]
-    with torch.no_grad():
-        whole(*given)  # what is computed once and kept must not be kept while it is traced
-        with _quiet(), disk_errors("write", path):
-            # The exporter through torch.export takes minutes where this one takes seconds.
-            torch.onnx.export(
-                whole,
-                given,
-                str(path),
-                dynamo=False,
-                opset_version=_OPSET,
-                input_names=names,
-                output_names=["z"],
-                dynamic_axes={name: {0: "b"} for name in [*names, "z"]},
-            )
+        given["fresh"] = torch.zeros(2, *front.fresh_shape)
+    write_onnx(path, whole, given, ["z"], open_axes={name: {0: "b"} for name in [*given, "z"]})
 
 
 def _compare(path: Path, whole: WholeFront, crops: np.ndarray) -> dict[str, float]:
@@ -176,17 +160,3 @@ def _fresh(front: NoisyFront, num: int) -> Tensor | None:
 def _given(crops: np.ndarray, fresh: Tensor | None) -> dict[str, Any]:
     given: dict[str, Any] = {"crops": crops}
     return given if fresh is None else given | {"fresh": fresh.numpy()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on shapes that are constant anyway off the screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

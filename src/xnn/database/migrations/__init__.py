@@ -1,0 +1,1 @@
+"""Migrations (alembic), run by `xnn.database.migrate`. A released one is never edited."""

@@ -1,0 +1,40 @@
+"""Who keeps the vectors: the part in which kinds of galleries differ."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+from sqlalchemy import Connection
+
+from xnn.gallery.base import Candidate
+from xnn.gallery.space import FreshTemplate, Space
+from xnn.types import SubjectId
+
+
+@runtime_checkable
+class VectorKeeper(Protocol):
+    """Stores vectors within the gallery's transactions, and compares them.
+
+    Rows of templates are removed by the gallery; a keeper forgets them by itself.
+    """
+
+    def store(self, connection: Connection, templates: Sequence[FreshTemplate]) -> None:
+        """Write rows of templates, vectors included."""
+        ...
+
+    def catch_up(self, connection: Connection) -> None:
+        """Take up what was committed since, by whichever process."""
+        ...
+
+    def best_of_subject(
+        self, space: Space, subject_id: SubjectId, probes: Float32[np.ndarray, "q e"]
+    ) -> Float32[np.ndarray, " q"] | None:
+        """Return each probe's score against the best template; None where there is none."""
+        ...
+
+    def search(
+        self, space: Space, probes: Float32[np.ndarray, "q e"], *, top_k: int, threshold: float
+    ) -> list[list[Candidate]]:
+        """Return the best subjects of each probe, best first; ties by name."""
+        ...

@@ -100,6 +100,12 @@ def test_a_board_runs_side_by_side_and_goes_on(base: CellSpec, tmp_path: Path) -
         "unpaired-moments on plain, seed 0",
     ]
     again = run_board(base, settings, cells)
+    wider = replace(settings, schemes=("pooled", "paper"), seeds=2, only_finished=True)
+    part = run_board(base, wider, cells)
+    assert {scheme for scheme, _ in part.attacks} == {"plain", "paper"}
+    assert all(len(ones) == 1 for ones in part.attacks.values()), "one seed was run"
+    with pytest.raises(ConfigError, match="none of these cells"):
+        run_board(base, wider, CellStore(tmp_path / "empty"))
     rows = attack_rows(first, extractor="toy")
     assert rows == attack_rows(again, extractor="toy")
     by = {row["scheme"]: row for row in headline_rows(rows)}

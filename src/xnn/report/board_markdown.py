@@ -38,7 +38,8 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
             if worst is None:
                 shown += ["-", "-"]
             else:
-                shown += [_rate(worst), worst.trial.split(",")[0]]
+                everybody = " (of all people)" if known and worst.others is None else ""
+                shown += [_rate(worst) + everybody, worst.trial.split(",")[0]]
                 chance = _chance(worst)
         lines.append(f"| `{line.scheme}` | {' | '.join(shown)} | {chance} |")
     return "\n".join(lines) + "\n"

@@ -27,6 +27,7 @@ from xnn.redteam.link_judgement import judge_links, judge_membership
 from xnn.redteam.truth import LinearKey, Truth
 
 OTHERS = "linkage-others"
+"""Protocol: linkage of people that no known pair shows."""
 _NUM_RESAMPLES = 1000
 _FEWEST_OTHERS = 2
 

@@ -142,13 +142,15 @@ def noise_caption(content: dict[str, Any]) -> str:
     words = content["command"].split()
     given = {a: b for a, b in itertools.pairwise(words) if a.startswith("--")}
     shortened = [
-        f"{given[option]} {what}" for option, what in NOISE_OPTIONS.items() if option in given
+        f"{given[option]} {what}"
+        for option, what in NOISE_OPTIONS.items()
+        if option in given and ("paper" in given.get("--presets", "paper") or "game" not in option)
     ]
     seeds = content["seeds"]
     many = f"{seeds} seeds, each with its own split, training and keys" if seeds > 1 else "one seed"
     return (
         f"Victims {content['victim']}, the attacker's own faces {content['public']}, {many}"
-        f"{'; ' if shortened else ''}{', '.join(shortened)}:\n"
+        f"{'; ' if shortened else ''}{', '.join(shortened)}. A dash: it cannot be tried on such z.\n"
     )
 
 

@@ -150,7 +150,7 @@ def noise_caption(content: dict[str, Any]) -> str:
     many = f"{seeds} seeds, each with its own split, training and keys" if seeds > 1 else "one seed"
     return (
         f"Victims {content['victim']}, the attacker's own faces {content['public']}, {many}"
-        f"{'; ' if shortened else ''}{', '.join(shortened)}. A dash: it cannot be tried on such z.\n"
+        f"{'; ' if shortened else ''}{', '.join(shortened)}. A dash: it cannot be tried there.\n"
     )
 
 

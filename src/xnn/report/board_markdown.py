@@ -47,13 +47,13 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
 
 def trials_table(summary: BoardSummary) -> str:
     """Return a line per trial and a column per scheme; bold is broken."""
-    schemes = [line.scheme for line in summary.lines]
+    schemes = [line.scheme for line in summary.attacked]
     lines = [
         f"| attack | {' | '.join(f'`{scheme}`' for scheme in schemes)} |",
         f"|---|{'---|' * len(schemes)}",
     ]
     for trial in summary.trials:
-        cells = [_shown(line.cells.get(trial)) for line in summary.lines]
+        cells = [_shown(line.cells.get(trial)) for line in summary.attacked]
         lines.append(f"| {trial} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -80,6 +80,11 @@ class BoardSummary:
     trials: tuple[str, ...]
     lines: tuple[SchemeLine, ...]
 
+    @property
+    def attacked(self) -> tuple[SchemeLine, ...]:
+        """The lines that were attacked at all: recognition without an upload is not."""
+        return tuple(line for line in self.lines if line.cells)
+
 
 def summarise(content: dict[str, Any]) -> BoardSummary:
     """Return the grid of a board's JSON, as `xnn board` writes it."""

@@ -11,6 +11,7 @@ if [ ! -d "$FACES/celeba" ] || [ ! -d "$FACES/lfw" ]; then
   exit 0
 fi
 mkdir -p "$RESULTS"
+"$BIN/python" benchmarks/device.py --photos "$FACES/raw_photos"
 "$BIN/xnn" extractor fetch vit-s14
 "$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractor dlib --out "$RESULTS/pipeline-dlib.json"
 "$BIN/python" benchmarks/pipeline.py --faces "$FACES/celeba" --extractor vit-s14 --crops 1024 --rounds 3 \

@@ -30,12 +30,18 @@ Progress and warnings go to stderr. An error is one line on stderr; `--debug` sh
 | 0 | done |
 | 1 | failed; the line says why and what to do |
 | 2 | wrong usage or a setting out of range |
+| 3 | `audit`: the policy is not met; `device verify`, `device search`: no match |
 | 130 | stopped by Ctrl-C; run the same command again to continue |
 
 | variable | meaning |
 |---|---|
 | `XNN_PASSPHRASE` | passphrase of key files, where `--passphrase-file` is not given |
 | `XNN_CACHE` | folder for fetched weights |
+| `XNN_URL` | address of the service, for `xnn device`, where `--url` is not given |
+| `XNN_API_KEY` | API key of a device, where `--api-key-file` is not given |
+| `XNN_GALLERY` | address of a service's database, where `--gallery` is not given |
+| `XNN_MASTER_KEY_FILE` | file of its master key, where `--master-key` is not given |
+| `XNN_MASTER_KEY` | the master key itself, 64 hexadecimal digits, where no file is named |
 """
 
 

@@ -34,6 +34,7 @@ LONG_COMMANDS = frozenset(
         "cli/train.py:train",
         "cli/shard.py:build",
         "cli/measure.py:utility",
+        "cli/serve.py:serve",
         "cli/audit.py:audit",
         "cli/noise.py:train",
     }

@@ -14,10 +14,16 @@
     |   `-- WireError                             no message of ours, or not authentic
     |-- StaleMessageError      (ValueError)       a message replayed, too old, or from the future
     |-- BundleMismatchError    (ValueError)       a message for another or a retired bundle
-    |-- AccessError            (PermissionError)  no valid API key, or not its role
+    |-- AccessError            (PermissionError)  no valid API key
+    |   `-- RoleError                             a valid one, without the role
     |-- UnknownNameError       (LookupError)      no such subject, template, key or bundle
     |-- DuplicateError         (ValueError)       it exists already
-    |-- LimitError             (ValueError)       more than the service allows: size, number, rate
+    |-- LimitError             (ValueError)       more than the service allows: samples, records
+    |   |-- TooLargeError                         of bytes
+    |   |-- TooSlowError                          of seconds for a body to arrive
+    |   `-- RateError                             of requests or probes in a time
+    |-- MediaTypeError         (ValueError)       sent as another kind of content than is taken
+    |   `-- PhotographError                       a raw picture, where only protected records are
     |-- BusyError              (RuntimeError)     cannot be served now: locked, full, shutting down
     |-- ServiceError           (RuntimeError)     the service refused or did not answer
     |-- SecretError            (ValueError)       keys and what is sealed with them
@@ -91,7 +97,11 @@ class BundleMismatchError(XnnError, ValueError):
 
 
 class AccessError(XnnError, PermissionError):
-    """No API key, an unknown or revoked one, or one without the role."""
+    """No API key, or an unknown or revoked one."""
+
+
+class RoleError(AccessError):
+    """A valid API key that lacks the role for what was asked."""
 
 
 class UnknownNameError(XnnError, LookupError):
@@ -106,12 +116,45 @@ class LimitError(XnnError, ValueError):
     """More than the service allows: of bytes, of records, of samples, or per time."""
 
 
+class TooLargeError(LimitError):
+    """More bytes than the service reads."""
+
+
+class TooSlowError(LimitError):
+    """A body took longer to arrive than the service waits."""
+
+
+class RateError(LimitError):
+    """More requests or probes than an API key may send in this time."""
+
+    def __init__(self, text: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
+class MediaTypeError(XnnError, ValueError):
+    """What was sent is of another content type than the service takes."""
+
+
+class PhotographError(MediaTypeError):
+    """A raw picture was sent to a service that takes protected records only."""
+
+
 class BusyError(XnnError, RuntimeError):
     """It cannot be served now: locked, full, overloaded or shutting down; try again later."""
 
 
 class ServiceError(XnnError, RuntimeError):
-    """The service refused, did not answer, or answered something that is no answer of ours."""
+    """The service refused, did not answer, or answered something that is no answer of ours.
+
+    Where it refused, `status` is HTTP's and `problem` the name of the kind, as in
+    docs/reference/errors.md: programs decide by it. Else they are None and "".
+    """
+
+    def __init__(self, text: str, *, status: int | None = None, problem: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.problem = problem
 
 
 class SecretError(XnnError, ValueError):

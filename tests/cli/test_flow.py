@@ -23,7 +23,9 @@ def test_from_faces_to_a_tested_tail(xnn, crops: Path, tmp_path: Path) -> None:
     assert sizes["train"][1] + sizes["test_by_image"][1] == 10
     assert split["dropped_images"] == 30 - 26
 
-    made = xnn("key", "new", key, "--dataset", "orl").result
+    outcome = xnn("key", "new", key, "--dataset", "orl", "--scheme", "paper")
+    assert "were enough to link records to people" in outcome.stderr
+    made = outcome.result
     assert (made["n"], made["d"], made["scheme"]) == (16, 256, "paper")
     assert made["records_made"] == 0
     assert oct(key.stat().st_mode)[-3:] == "600"
@@ -56,7 +58,10 @@ def test_from_faces_to_a_tested_tail(xnn, crops: Path, tmp_path: Path) -> None:
     assert shown["records_made"] == built["train_records"] + built["val_records"]
     assert shown["uploads"] == 1
 
-    new = xnn("key", "new", tmp_path / "new.key", "--dataset", "orl").result
+    outcome = xnn("key", "new", tmp_path / "new.key", "--dataset", "orl")
+    new = outcome.result
+    assert new["scheme"] == "pooled-noise-4"
+    assert not outcome.stderr
     moved = xnn(
         *("shard", "rekey", shards, "--from", key, "--to", tmp_path / "new.key"),
         *("--out", tmp_path / "moved"),

@@ -1,5 +1,7 @@
 """Bundles: each party gets its half, whole, and nothing of the other's."""
 
+import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,40 +13,32 @@ import safetensors.torch
 import torch
 
 from xnn.device.bundle import load_device_bundle
-from xnn.errors import ConfigError, CorruptError, FormatError, ShapeError, VersionError
-from xnn.export.device_bundle import export_device
+from xnn.errors import (
+    ConfigError,
+    CorruptError,
+    FormatError,
+    InsufficientDataError,
+    ShapeError,
+    VersionError,
+)
+from xnn.export.parting import part_run
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
+from xnn.faces.splits import SplitSettings, split_faces
+from xnn.files import canonical_json
+from xnn.metrics import cosine_scores
+from xnn.metrics.evaluation import evaluate_embeddings
 from xnn.owner.build import read_samples
+from xnn.owner.evaluate import number_subjects
 from xnn.owner.noise.finished import NoiseRun
 from xnn.owner.noise.stages import train_noise
-from xnn.server.bundle import ServerCard, load_server_bundle, save_server_bundle
+from xnn.server.bundle import load_server_bundle
+from xnn.wire import WireLimits, compose, decode, encode, mac_key
 
 
 @pytest.fixture(scope="module")
 def crops(faces: FaceSet) -> np.ndarray:
     return np.concatenate(list(read_samples(faces.samples[:10])))
-
-
-def save(run: NoiseRun, extractor: Extractor, crops: np.ndarray, root: Path, **options) -> None:
-    card = export_device(root / "device", run.front, extractor.card, crops, **options)
-    settings = run.front.settings
-    coupling = None
-    if run.opener is not None:
-        coupling = {"width": card.e, "rounds": settings.rounds, "gain": settings.gain}
-    save_server_bundle(
-        root / "server",
-        run.student,
-        run.opener,
-        ServerCard(
-            front_id=card.front_id,
-            tail=run.student.config,
-            m=card.m,
-            e=card.e,
-            coupling=coupling,
-            training={},
-        ),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +56,13 @@ def runs(
 def bundles(
     runs: dict[str, NoiseRun],
     dlib: Extractor,
-    crops: np.ndarray,
+    faces: FaceSet,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("bundles")
     for preset, run in runs.items():
-        save(run, dlib, crops, root / preset, int8=preset == "paper")
+        folders = {side: root / preset / side for side in ("device", "server")}
+        part_run(run, dlib, faces, int8=preset == "paper", **folders)
     return {preset: root / preset for preset in runs}
 
 
@@ -177,9 +172,10 @@ def test_altered_bundles_are_refused(
     shutil.copytree(bundles["paper"] / side, folder)
     card = folder / f"{side}.json"
     content = json.loads(card.read_text())
-    card.write_text(json.dumps(content | {"version": 9}))
-    with pytest.raises(VersionError, match="9"):
-        load(folder)
+    for version in (1, 9):
+        card.write_text(json.dumps(content | {"version": version}))
+        with pytest.raises(VersionError, match=f"format {version}, .* reads 2; export it again"):
+            load(folder)
     content["card"]["m"] += 1
     card.write_text(json.dumps(content))
     with pytest.raises(CorruptError, match="checksum"):
@@ -195,3 +191,117 @@ def test_records_of_another_shape_are_refused(bundles: dict[str, Path]) -> None:
     server = load_server_bundle(bundles["paper"] / "server")
     with pytest.raises(ShapeError, match="this student reads 16x256"):
         server.embed(torch.zeros(2, 4, 256))
+
+
+@pytest.mark.parametrize("preset", ["paper", "xnn"])
+def test_recognition_through_messages_equals_recognition_without(
+    bundles: dict[str, Path], faces: FaceSet, preset: str
+) -> None:
+    """Every dtype on the card: encoded, decoded, embedded, compared; scores differ by 1e-3 at most.
+
+    Both sides get the same z, since a coupled front makes another one each time.
+    """
+    device = load_device_bundle(bundles[preset] / "device")
+    server = load_server_bundle(bundles[preset] / "server")
+    crops, labels = (
+        np.concatenate(list(read_samples(faces.samples))),
+        number_subjects(faces.samples),
+    )
+    sent, key = device.send(crops), mac_key(bytes(32))
+    offline = server.embed(torch.from_numpy(sent)).numpy()
+    wanted = cosine_scores(offline, offline)
+    limits = WireLimits.for_bundle(server.card.m, server.card.e, max_records=8)
+
+    def rank_1(embeddings: np.ndarray) -> float:
+        generator = np.random.default_rng(0)
+        return evaluate_embeddings(embeddings, labels, protocol="t", generator=generator).value(
+            "rank_1"
+        )
+
+    assert device.card.dtypes == server.card.dtypes
+    for dtype in device.card.dtypes:
+        parts = []
+        for start in range(0, len(sent), 8):
+            message = compose(
+                sent[start : start + 8],
+                scheme=device.card.scheme,
+                bundle_id=device.card.front_id,
+                dtype=dtype,
+            )
+            read = decode(encode(message, key), key, limits=limits)
+            assert (read.scheme, read.bundle_id) == (preset, server.card.front_id)
+            parts.append(server.embed(torch.from_numpy(read.records)).numpy())
+        found = np.concatenate(parts)
+        assert np.abs(cosine_scores(found, found) - wanted).max() <= 1e-3
+        assert np.abs(cosine_scores(found, offline) - wanted).max() <= 1e-3
+        assert rank_1(found) == pytest.approx(rank_1(offline), abs=1 / len(labels))
+
+
+def test_cards_tell_the_dtypes_that_the_student_survives(bundles: dict[str, Path]) -> None:
+    cards = {p: load_server_bundle(bundles[p] / "server").card for p in bundles}
+    for card in cards.values():
+        assert card.dtype_changes["float32"] == 0.0
+        within = {name for name, change in card.dtype_changes.items() if change <= 1e-3}
+        assert set(card.dtypes) == within
+    assert "float16" in cards["paper"].dtypes
+    # Rounds that multiply differences: half precision leaves nothing of the code.
+    assert cards["xnn"].dtypes == ("float32",)
+    assert cards["xnn"].dtype_changes["float16"] > 0.1
+
+
+def test_thresholds_come_from_validation_people_alone(
+    runs: dict[str, NoiseRun],
+    bundles: dict[str, Path],
+    dlib: Extractor,
+    faces: FaceSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = load_server_bundle(bundles["paper"] / "server").card.calibration
+    assert known is not None
+    val = faces.only("val")
+    assert (known.subjects, known.images) == (len(val.subjects), len(val)) == (2, 8)
+    assert known.non_mated == 16
+    assert known.thresholds == ()  # 16 comparisons tell no rate, and none is claimed
+    read = set()
+
+    def watched(samples):
+        read.update(sample.path for sample in samples)
+        return read_samples(samples)
+
+    monkeypatch.setattr("xnn.export.parting.read_samples", watched)
+    part_run(runs["paper"], dlib, faces, device=tmp_path / "device", server=tmp_path / "server")
+    assert read == {s.path for s in faces.samples if s.split in ("train", "val")}
+
+
+def test_a_set_that_is_divided_otherwise_gives_no_thresholds(
+    runs: dict[str, NoiseRun], dlib: Extractor, faces: FaceSet, tmp_path: Path
+) -> None:
+    folders = {side: tmp_path / side for side in ("device", "server")}
+    undivided = FaceSet(
+        name="all", samples=tuple(dataclasses.replace(s, split="train") for s in faces.samples)
+    )
+    other = split_faces(undivided, SplitSettings(test_subjects=1, val_subjects=2))
+    with pytest.raises(ConfigError, match=r"5 people and 20 records .* had 4 and"):
+        part_run(runs["paper"], dlib, other, **folders)
+    with pytest.raises(InsufficientDataError, match="0 crops that are not for tests"):
+        part_run(runs["paper"], dlib, faces.only("test_by_person"), **folders)
+    with pytest.raises(ConfigError, match="dtype_tolerance"):
+        part_run(runs["paper"], dlib, faces, dtype_tolerance=-1.0, **folders)
+    assert not (tmp_path / "server").exists()
+    card = part_run(runs["paper"], dlib, undivided, **folders).server
+    assert card.calibration is None
+    assert load_server_bundle(tmp_path / "server").card == card
+
+
+def test_a_card_with_a_foreign_dtype_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:
+    for side, load in (("device", load_device_bundle), ("server", load_server_bundle)):
+        folder = tmp_path / side
+        shutil.copytree(bundles["paper"] / side, folder)
+        content = json.loads((folder / f"{side}.json").read_text())
+        for broken in (["float64"], []):
+            content["card"]["dtypes"] = broken
+            digest = hashlib.sha256(canonical_json(content["card"])).hexdigest()
+            (folder / f"{side}.json").write_text(json.dumps(content | {"card_sha256": digest}))
+            with pytest.raises(CorruptError, match="card is malformed"):
+                load(folder)

@@ -77,6 +77,12 @@ def test_export_parts_a_run_and_embed_joins_it(
     status, printed, told = xnn("noise", "export", run, *parts, "--crops", face_folder)
     assert status == 0, told
     assert json.loads(printed)["difference"] < 1e-3
+    assert "no validation people: no thresholds" in told
+    tolerant = ["--crops", manifest, "--dtype-tolerance", "0.5"]
+    status, printed, told = xnn("noise", "export", run, *parts, *tolerant)
+    assert status == 0, told
+    assert "no validation people" not in told
+    assert json.loads(printed)["dtypes"] == "float32, float16, int8"
     out = tmp_path / "embeddings.npz"
     status, printed, told = xnn("noise", "embed", device, server, face_folder, "--out", out)
     assert status == 0, told

@@ -2,7 +2,7 @@
 
 from xnn.accounts.audit import AuditEntry, AuditEvent, AuditLog, ChainState
 from xnn.accounts.keys import Accounts, ApiKey, Role
-from xnn.accounts.secret_text import secret_of
+from xnn.wire.key_text import secret_of
 
 __all__ = [
     "Accounts",

@@ -10,10 +10,10 @@ from typing import Any, Literal, final, get_args
 
 from sqlalchemy import func, insert, select, update
 
-from xnn.accounts.secret_text import fresh_text, parse_text
 from xnn.database import Database
 from xnn.database.tables import API_KEYS
 from xnn.errors import AccessError, ConfigError, UnknownNameError
+from xnn.wire.key_text import fresh_text, parse_text
 
 Role = Literal["enrol", "search", "admin"]
 """`enrol`: subjects and templates. `search`: verify and search. `admin`: keys, retirement, log."""

@@ -14,6 +14,7 @@ from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import write_atomically
 from xnn.owner.exposure import find_budget
 from xnn.secret import KeyFile, KeyInfo, SecretKey, destroy_key, read_key_info
+from xnn.types import DEFAULT_SCHEME
 
 app = typer.Typer(
     add_completion=False,
@@ -28,7 +29,7 @@ KeyPath = Annotated[Path, typer.Argument(metavar="KEY", help="Key file.", show_d
 def new(
     path: KeyPath,
     dataset: Annotated[str, typer.Option(help="Your name for the data set the key is for.")],
-    scheme: Annotated[str, typer.Option(help="Scheme, as `xnn scheme list` names it.")] = "paper",
+    scheme: Annotated[str, typer.Option(help="As `xnn scheme list` names it.")] = DEFAULT_SCHEME,
     extractor: Annotated[
         str, typer.Option(help="Extractor, as `xnn extractor list` names it.")
     ] = "dlib",
@@ -48,6 +49,9 @@ def new(
     scope = scope_of(card, dataset=dataset, scheme=scheme)
     passphrase = read_passphrase(passphrase_file, confirm=True)
     KeyFile.create(path, SecretKey.generate(scope), passphrase, extractor=card.to_dict())
+    budget = find_budget(scheme, scope.scheme_version, card.name)
+    if budget is not None and budget.records is not None:
+        warn(f"{budget.describe()}; the default is {DEFAULT_SCHEME!r}")
     emit(_describe(read_key_info(path)), title="New key")
 
 

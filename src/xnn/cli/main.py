@@ -16,6 +16,7 @@ from xnn.errors import ConfigError, XnnError
 
 COMMANDS = {
     "demo": "xnn.cli.demo:demo",
+    "serve-demo": "xnn.cli.serve_demo:serve_demo",
     "faces": "xnn.cli.faces:app",
     "extractor": "xnn.cli.extractor:app",
     "scheme": "xnn.cli.scheme:app",
@@ -23,6 +24,10 @@ COMMANDS = {
     "shard": "xnn.cli.shard:app",
     "train": "xnn.cli.train:train",
     "noise": "xnn.cli.noise:app",
+    "gallery": "xnn.cli.gallery:app",
+    "account": "xnn.cli.account:app",
+    "serve": "xnn.cli.serve:serve",
+    "device": "xnn.cli.device:app",
     "eval": "xnn.cli.evaluate:evaluate",
     "bench": "xnn.cli.measure:bench",
     "attack": "xnn.cli.redteam:attack",

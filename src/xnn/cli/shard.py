@@ -22,6 +22,7 @@ from xnn.schemes import find_scheme
 from xnn.secret import KeyFile, KeyScope, read_key_info
 from xnn.shards import Manifest, ShardSet
 from xnn.shards.records import check_record_type, record_bytes
+from xnn.types import DEFAULT_SCHEME
 
 app = typer.Typer(
     add_completion=False,
@@ -115,7 +116,7 @@ def preflight(
         Path, typer.Argument(metavar="DATA", help="Aligned crops: folder per subject or manifest.")
     ],
     out: Annotated[Path, typer.Option("--out", help="JSON file; finished cells go beside it.")],
-    scheme: Annotated[str, typer.Option(help="As `xnn scheme list` names it.")] = "paper",
+    scheme: Annotated[str, typer.Option(help="As `xnn scheme list` names it.")] = DEFAULT_SCHEME,
     extractor: Annotated[str, typer.Option(help="As `xnn extractor list` names it.")] = "dlib",
     public: Annotated[
         Path | None,

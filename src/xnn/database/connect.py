@@ -179,6 +179,8 @@ def _sqlite(url: URL, timeout_s: float, create: bool) -> Engine:
         connection.isolation_level = None  # transactions are begun below, DDL included
         for pragma in (
             f"busy_timeout={int(timeout_s * 1000)}",
+            # Of a file that is made: a template of 512 numbers would waste half a page of 4096.
+            "page_size=8192",
             "journal_mode=WAL",
             "synchronous=FULL",
             "secure_delete=ON",
@@ -214,6 +216,7 @@ def _postgres(url: URL, timeout_s: float) -> Engine:
         pool_pre_ping=True,  # a server that was away and is back is noticed here
         isolation_level="READ COMMITTED",
         connect_args={
+            "client_encoding": "utf8",
             "connect_timeout": max(2, round(timeout_s)),
             "options": f"-c lock_timeout={milliseconds}",
         },

@@ -80,9 +80,12 @@ class Vault:
                     self._keys[row.data_key_id] = self._unwrap(row)
             self._current = newest
 
-    def seal(self, connection: Connection, content: bytes, associated: bytes) -> Sealed:
-        """Seal a value under the newest data key; `associated` must be given to open it."""
-        self.refresh(connection)
+    def seal(self, content: bytes, associated: bytes) -> Sealed:
+        """Seal a value under the newest data key; `associated` must be given to open it.
+
+        Whoever stores it calls `refresh` before, in the same writing transaction: another process
+        may have made a newer key, and be about to destroy this one.
+        """
         nonce = secrets.token_bytes(_NONCE_BYTES)
         key_id = str(self._current)
         return Sealed(key_id, nonce, self._cipher(key_id).encrypt(nonce, content, associated))

@@ -95,7 +95,7 @@ class Cloud:
             process = subprocess.run(  # noqa: S603  our own command line, no shell
                 [sys.executable, "-m", "xnn", *arguments],
                 cwd=self.folder,
-                env=_without_secrets(),
+                env=without_secrets(),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -106,5 +106,6 @@ class Cloud:
         return load_bundle(run / "bundle")
 
 
-def _without_secrets() -> dict[str, str]:
+def without_secrets() -> dict[str, str]:
+    """Return the environment without settings of ours, keys among them."""
     return {name: value for name, value in os.environ.items() if not name.startswith("XNN_")}

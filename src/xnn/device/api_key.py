@@ -1,8 +1,6 @@
 """The API key of a device: read from the environment or a file, shown to nobody."""
 
-import base64
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Never, final
@@ -10,9 +8,9 @@ from typing import Never, final
 from xnn.errors import AccessError, SecretLeakError
 from xnn.files import disk_errors
 from xnn.wire.authenticity import mac_key
+from xnn.wire.key_text import parse_text
 
 ENVIRONMENT_NAME = "XNN_API_KEY"
-_FORM = re.compile(r"xnn_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _LARGEST_FILE_BYTES = 4096
 
 
@@ -32,16 +30,11 @@ class ApiKey:
     __slots__ = ("_mac_key", "_text", "name")
 
     def __init__(self, text: str) -> None:
-        found = _FORM.fullmatch(text.strip())
-        if found is None:
-            raise AccessError(
-                f"this is no API key: {len(text.strip())} characters, expected xnn_, 12 "
-                "hexadecimal digits, _ and 43 characters; use the key as the operator gave it"
-            )
-        self.name = found[1]
+        self._text = text.strip()
+        name, secret = parse_text(self._text)
+        self.name = name
         """Its public part, which logs may show."""
-        self._text = found[0]
-        self._mac_key = mac_key(base64.urlsafe_b64decode(found[2] + "="))
+        self._mac_key = mac_key(secret)
 
     def __repr__(self) -> str:
         return f"ApiKey({self.name}, <redacted>)"
@@ -79,10 +72,21 @@ def read_api_key(path: Path | None = None) -> ApiKey:
         return ApiKey(text)
     with disk_errors("read the API key", path), path.open("rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if os.name == "posix" and mode & 0o077:
-            raise AccessError(
-                f"{path.name!r} can be read by others (mode {mode:03o}); "
-                f"run chmod 600 on it, and have the key replaced if others are not trusted"
-            )
         content = file.read(_LARGEST_FILE_BYTES)
+    if os.name == "posix" and mode & 0o077:
+        raise AccessError(
+            f"{path.name!r} can be read by others (mode {mode:03o}); "
+            "run chmod 600 on it, and have the key replaced if others are not trusted"
+        )
     return ApiKey(content.decode("ascii", errors="replace"))
+
+
+def as_api_key(given: str | ApiKey | None) -> ApiKey:
+    """Return the key that a caller means: None is that of the environment.
+
+    Raises:
+        AccessError: There is none, or it is malformed.
+    """
+    if given is None:
+        return read_api_key()
+    return given if isinstance(given, ApiKey) else ApiKey(given)

@@ -1,6 +1,6 @@
 """From photographs to z: upright, found, aligned, protected. All of it on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -88,17 +88,18 @@ class DevicePipeline:
         self.settings = settings or PipelineSettings()
         self._detector = detector
 
-    def capture(self, photo: Photo, *, place: str = "the photograph") -> Capture:
+    def capture(self, photo: Photo, *, place: str = "") -> Capture:
         """Find and align the face of a photograph.
 
         Args:
             photo: See `Photo`. EXIF orientation is applied to files.
-            place: What the photograph is called in an error.
+            place: What the photograph is called in an error; the usual name if left out.
 
         Raises:
             FacesError: Not readable, no face, or a face too small.
             ShapeError: An array that is no RGB picture.
         """
+        place = place or _place(photo, 1, 1)
         rgb = self._pixels(photo, place)
         faces = self._detector.find(rgb)
         if not len(faces):
@@ -122,8 +123,14 @@ class DevicePipeline:
             num_faces=len(faces),
         )
 
-    def prepare(self, photos: Sequence[Photo]) -> Prepared:
+    def prepare(
+        self, photos: Sequence[Photo], *, progress: Callable[[int], None] | None = None
+    ) -> Prepared:
         """Turn photographs into records, all or none.
+
+        Args:
+            photos: One or more.
+            progress: Called with the number of photographs just worked on.
 
         Raises:
             ConfigError: There are none.
@@ -131,12 +138,13 @@ class DevicePipeline:
         """
         if not len(photos):
             raise ConfigError("no photographs were given; give at least one")
-        captures = tuple(
-            self.capture(photo, place=_place(photo, number, len(photos)))
-            for number, photo in enumerate(photos, 1)
-        )
+        captures = []
+        for number, photo in enumerate(photos, 1):
+            captures.append(self.capture(photo, place=_place(photo, number, len(photos))))
+            if progress is not None:
+                progress(1)
         crops = np.stack([capture.crop for capture in captures])
-        return Prepared(records=self.bundle.send(crops), captures=captures)
+        return Prepared(records=self.bundle.send(crops), captures=tuple(captures))
 
     def _pixels(self, photo: Photo, place: str) -> UInt8[np.ndarray, "h w 3"]:
         if isinstance(photo, np.ndarray):

@@ -2,7 +2,8 @@
 
 from xnn.gallery.base import Candidate, Gallery, TemplateInfo
 from xnn.gallery.limits import GalleryLimits
-from xnn.gallery.stored import StoredGallery, open_gallery
+from xnn.gallery.opening import open_gallery
+from xnn.gallery.stored import StoredGallery
 
 __all__ = [
     "Candidate",

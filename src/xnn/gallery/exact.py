@@ -1,7 +1,7 @@
 """Exact search in memory: one matrix, one product, and scores computed again in float64."""
 
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Iterator, Sequence
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Int
@@ -13,7 +13,9 @@ _FIRST_ROWS = 64
 _GROWTH = 1.5
 _BLOCK = 1024  # rows whose maximum is taken at once
 _EXACT_ROWS = 4096  # rows scored in float64 at once
-_BATCH_ROWS = 65_536  # rows of one product with several probes
+_BATCH_ROWS = 16_384  # rows of one product with several probes
+_FEW_PROBES = 4  # fewer are multiplied one by one
+_SCORES_BYTES = 256 << 20  # of all probes that are multiplied together
 _ROUNDING = 4e-5
 """More than twice what float32 products of unit vectors of up to 4096 numbers are ever off by."""
 
@@ -78,15 +80,19 @@ class ExactIndex:
         self._codes[first:last] = [self._code(subject) for subject in subjects]
         self._size = last
 
-    def remove(self, template_ids: Sequence[str]) -> int:
-        """Remove templates, wiping their vectors; return how many were there."""
-        wanted = _numbers(template_ids)
-        found = np.flatnonzero(np.isin(self._ids[: self._size, 0], wanted[:, 0]))
-        known = {(int(a), int(b)) for a, b in wanted}
-        rows = [r for r in found.tolist() if (int(self._ids[r, 0]), int(self._ids[r, 1])) in known]
-        for row in reversed(rows):  # from behind, so that a moved row is never one to remove
+    def remove(self, template_ids: Sequence[str]) -> list[tuple[int, int]]:
+        """Remove templates, wiping their vectors; those that are not here do not matter.
+
+        Returns:
+            For each, in order: its row, and the row whose template has moved there; equal where it
+            was the last.
+        """
+        moves = []
+        for row in self.rows_of(template_ids)[::-1].tolist():
+            # From behind, so that a moved row is never one that is still to be removed.
+            moves.append((row, self._size - 1))
             self._drop(row)
-        return len(rows)
+        return moves
 
     def best_of_subject(
         self, subject: SubjectId, probes: Float32[np.ndarray, "q e"]
@@ -149,7 +155,7 @@ class ExactIndex:
         found = [
             Candidate(
                 subject_id=self._name(int(codes[i])),
-                template_id=f"{int(ids[i, 0]):016x}{int(ids[i, 1]):016x}",
+                template_id=self._template_id(int(rows[i])),
                 score=float(scores[i]),
             )
             for i in best
@@ -160,23 +166,26 @@ class ExactIndex:
         """Return the rows of templates that are here, in rising order."""
         wanted = set(template_ids)
         found = np.flatnonzero(np.isin(self._ids[: self._size, 0], _numbers(template_ids)[:, 0]))
-        names = [f"{int(a):016x}{int(b):016x}" for a, b in self._ids[found]]
-        return found[[name in wanted for name in names]]
+        return found[[self._template_id(row) in wanted for row in found.tolist()]]
 
-    def _products(self, probes: Float32[np.ndarray, "q e"]) -> Any:
+    def vectors_of(self, rows: slice) -> Float32[np.ndarray, "r e"]:
+        """Return the vectors of some rows; a view."""
+        return self._matrix[: self._size][rows]
+
+    def _products(self, probes: Float32[np.ndarray, "q e"]) -> Iterator[Float32[np.ndarray, " g"]]:
         """Yield each probe's float32 scores against all rows."""
         matrix = self._matrix[: self._size]
-        per_pass = max(1, (256 << 20) // (4 * self._size))  # at most 256 MiB of scores
-        for first in range(0, len(probes), per_pass):
-            part = probes[first : first + per_pass]
-            if len(part) == 1:
-                yield matrix @ part[0]
-                continue
+        if len(probes) < _FEW_PROBES:
+            # einsum runs at the speed of memory; OpenBLAS's matrix-vector product takes 1.8 times
+            # as long (benchmarks/results/gallery.json).
+            yield from (np.einsum("ge,e->g", matrix, probe) for probe in probes)
+            return
+        at_once = max(_FEW_PROBES, _SCORES_BYTES // (4 * self._size))
+        for first in range(0, len(probes), at_once):
+            part = probes[first : first + at_once]
             scores = np.empty((len(part), self._size), np.float32)
             for row in range(0, self._size, _BATCH_ROWS):
-                np.matmul(
-                    part, matrix[row : row + _BATCH_ROWS].T, out=scores[:, row : row + _BATCH_ROWS]
-                )
+                scores[:, row : row + _BATCH_ROWS] = (matrix[row : row + _BATCH_ROWS] @ part.T).T
             yield from scores
 
     def _score(
@@ -223,6 +232,9 @@ class ExactIndex:
             self._code_of[subject] = code
         self._templates_of[code] += 1
         return code
+
+    def _template_id(self, row: int) -> str:
+        return f"{int(self._ids[row, 0]):016x}{int(self._ids[row, 1]):016x}"
 
     def _name(self, code: int) -> SubjectId:
         return SubjectId(str(self._subjects[code]))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from sqlalchemy import Connection
 
-from xnn.gallery.base import Candidate
+from xnn.gallery.base import Candidate, TemplateInfo
 from xnn.gallery.space import FreshTemplate, Space
 from xnn.types import SubjectId
 
@@ -23,8 +23,19 @@ class VectorKeeper(Protocol):
         """Write rows of templates, vectors included."""
         ...
 
-    def catch_up(self, connection: Connection) -> None:
-        """Take up what was committed since, by whichever process."""
+    def read(
+        self, connection: Connection, tenant: str, *, after: str, limit: int
+    ) -> list[tuple[TemplateInfo, Float32[np.ndarray, " e"]]]:
+        """Return templates of a tenant with their vectors, in order of template_id."""
+        ...
+
+    def catch_up(self, connection: Connection, *, load: bool = True) -> None:
+        """Take up what was committed since, by whichever process.
+
+        Args:
+            connection: With an open transaction.
+            load: Also if nothing was loaded yet.
+        """
         ...
 
     def best_of_subject(

@@ -12,14 +12,16 @@ from xnn.database import Sealed, Vault
 from xnn.database.tables import ERASURES, STATE, TEMPLATES
 from xnn.errors import CorruptError
 from xnn.gallery import records
-from xnn.gallery.base import Candidate
+from xnn.gallery.approximate import ApproximateIndex
+from xnn.gallery.base import Candidate, TemplateInfo
 from xnn.gallery.exact import ExactIndex
 from xnn.gallery.keeper import VectorKeeper
 from xnn.gallery.space import FreshTemplate, Space, associated_data
 from xnn.gallery.turns import Turns
 from xnn.types import KeyId, SubjectId
 
-NewIndex = Callable[[int, int], ExactIndex]
+SearchIndex = ExactIndex | ApproximateIndex
+NewIndex = Callable[[int, int], SearchIndex]
 """From the width of vectors and the number of rows to expect."""
 
 _AT_ONCE = 1024  # templates opened before they are added together
@@ -37,16 +39,17 @@ class MemoryVectors(VectorKeeper):
         self._vault = vault
         self._new_index = new_index
         self._turns = Turns()
-        self._indexes: dict[Space, ExactIndex] = {}
-        self._version = -1
+        self._indexes: dict[Space, SearchIndex] = {}
+        self._version, self._loaded = -1, False
 
     def store(self, connection: Connection, templates: Sequence[FreshTemplate]) -> None:
         """Write rows with sealed vectors."""
+        self._vault.refresh(connection)
         rows: list[dict[str, Any]] = []
         for fresh in templates:
             info = fresh.info
             content = fresh.vector.astype("<f4").tobytes()
-            value = self._vault.seal(connection, content, associated_data(fresh.tenant, info))
+            value = self._vault.seal(content, associated_data(fresh.tenant, info))
             rows.append(
                 row_of(fresh)
                 | {
@@ -57,14 +60,30 @@ class MemoryVectors(VectorKeeper):
             )
         connection.execute(insert(TEMPLATES), rows)
 
-    def catch_up(self, connection: Connection) -> None:
+    def read(
+        self, connection: Connection, tenant: str, *, after: str, limit: int
+    ) -> list[tuple[TemplateInfo, Float32[np.ndarray, " e"]]]:
+        """Return templates of a tenant with their vectors, in order of template_id."""
+        rows = connection.execute(
+            select(TEMPLATES)
+            .where(TEMPLATES.c.tenant == tenant, TEMPLATES.c.template_id > after)
+            .order_by(TEMPLATES.c.template_id)
+            .limit(limit)
+        ).all()
+        return [(records.info_of(row), open_vector(self._vault, connection, row)) for row in rows]
+
+    def catch_up(self, connection: Connection, *, load: bool = True) -> None:
         """Take up committed changes.
+
+        Args:
+            connection: With an open transaction.
+            load: Also if nothing was loaded yet.
 
         Raises:
             CorruptError: A stored vector does not open.
         """
         state = connection.execute(select(STATE.c.version, STATE.c.pruned_version)).one()
-        if state.version == self._version:
+        if state.version == self._version or not (load or self._loaded):
             return
         with self._turns.writing():
             if state.version <= self._version:
@@ -74,7 +93,7 @@ class MemoryVectors(VectorKeeper):
                 self._load(connection, state.version)
             else:
                 self._follow(connection, known, state.version)
-            self._version = state.version
+            self._version, self._loaded = state.version, True
 
     def best_of_subject(
         self, space: Space, subject_id: SubjectId, probes: Float32[np.ndarray, "q e"]
@@ -103,18 +122,22 @@ class MemoryVectors(VectorKeeper):
         for tenant, bundle_id, key_id, rows in sizes:
             width = records.width_of(connection, tenant, bundle_id)
             if width is None:
-                raise CorruptError("the gallery has templates of a bundle that it does not list")
+                raise CorruptError(
+                    "the gallery has templates of a bundle that it does not list; restore it from "
+                    "a backup or an export"
+                )
             self._indexes[Space(tenant, bundle_id, key_id)] = self._new_index(width, rows)
         self._take(connection, 0, version)
 
     def _follow(self, connection: Connection, known: int, version: int) -> None:
         changed = ERASURES.c.version > known
         gone = connection.execute(select(ERASURES.c.template_id).where(changed)).scalars().all()
-        self._take(connection, known, version)
         if gone:
             for index in self._indexes.values():
                 index.remove(gone)
             self._indexes = {space: index for space, index in self._indexes.items() if len(index)}
+        # Afterwards: an import may bring back a template that was erased.
+        self._take(connection, known, version)
 
     def _take(self, connection: Connection, after: int, version: int) -> None:
         rows = connection.execution_options(yield_per=_AT_ONCE).execute(

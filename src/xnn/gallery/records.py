@@ -31,6 +31,12 @@ def version_of(connection: Connection) -> int:
     return connection.execute(select(STATE.c.version)).scalar_one()
 
 
+def facts(connection: Connection) -> dict[str, str | int]:
+    """Return what there is to know of the gallery as a whole."""
+    row = connection.execute(select(STATE.c.gallery_id, STATE.c.version, STATE.c.vectors)).one()
+    return {"gallery_id": row.gallery_id, "version": row.version, "vectors": row.vectors}
+
+
 def next_version(connection: Connection) -> int:
     """Count a change; on PostgreSQL, wait for other writers first, so that numbers commit in order.
 
@@ -92,6 +98,16 @@ def template(connection: Connection, tenant: str, template_id: str) -> TemplateI
     """Return one template of a tenant."""
     found = _infos(connection, TEMPLATES.c.tenant == tenant, TEMPLATES.c.template_id == template_id)
     return found[0] if found else None
+
+
+def owners_of(connection: Connection, template_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return tenant and subject of those templates that are there."""
+    columns = (TEMPLATES.c.template_id, TEMPLATES.c.tenant, TEMPLATES.c.subject_id)
+    return {
+        row.template_id: (row.tenant, row.subject_id)
+        for part in _parts(template_ids)
+        for row in connection.execute(select(*columns).where(columns[0].in_(part)))
+    }
 
 
 def templates_under(

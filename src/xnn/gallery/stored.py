@@ -1,15 +1,14 @@
 """A gallery in a database: every rule of `base.Gallery`, whoever keeps the vectors."""
 
 import secrets
-import time
 from collections.abc import Callable, Sequence
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32
 from sqlalchemy import Connection
 
-from xnn.database import Database, MasterKey, Vault, open_database
+from xnn.database import Database, Vault
 from xnn.errors import (
     BundleMismatchError,
     ConfigError,
@@ -20,7 +19,6 @@ from xnn.errors import (
 )
 from xnn.gallery import records
 from xnn.gallery.base import Candidate, Gallery, TemplateInfo
-from xnn.gallery.exact import ExactIndex
 from xnn.gallery.keeper import VectorKeeper
 from xnn.gallery.limits import (
     GalleryLimits,
@@ -29,11 +27,8 @@ from xnn.gallery.limits import (
     check_request_id,
     unit_vectors,
 )
-from xnn.gallery.memory import MemoryVectors
 from xnn.gallery.space import FreshTemplate, Space
 from xnn.types import KeyId, SubjectId
-
-IndexKind = Literal["exact"]
 
 
 @final
@@ -201,11 +196,77 @@ class StoredGallery(Gallery):
             self._keeper.catch_up(connection)
         return self._keeper.search(space, units, top_k=top_k, threshold=threshold)
 
+    def restore(
+        self,
+        tenant: str,
+        infos: Sequence[TemplateInfo],
+        vectors: Float32[np.ndarray, "b e"],
+        *,
+        subjects: Sequence[SubjectId] = (),
+    ) -> int:
+        """Store templates that were exported, as they were, and those of `subjects` yet missing.
+
+        Templates that the tenant has already are left as they are.
+
+        Returns:
+            How many were stored.
+
+        Raises:
+            DuplicateError: Another tenant or subject has one of them.
+            BundleMismatchError: Their bundle or key is retired here.
+            ShapeError: As in `enrol`.
+        """
+        units = self._checked(vectors) if infos else vectors
+        now_ms = self._clock_ms()
+        with self.database.writing() as connection:
+            version = records.next_version(connection)
+            for name in dict.fromkeys([*subjects, *(info.subject_id for info in infos)]):
+                self._check(tenant, name)
+                if not records.has_subject(connection, tenant, name):
+                    records.add_subject(connection, tenant, name, now_ms)
+            owners = records.owners_of(connection, [info.template_id for info in infos])
+            for space in {_space(tenant, info.bundle_id, info.key_id) for info in infos}:
+                _refuse_retired(connection, space)
+                _check_width(connection, space, units.shape[1], fix=True)
+            fresh = []
+            for place, (info, unit) in enumerate(zip(infos, units, strict=True)):
+                owner = owners.get(info.template_id)
+                if owner is None:
+                    fresh.append(
+                        FreshTemplate(
+                            tenant=tenant, info=info, vector=unit, version=version, place=place
+                        )
+                    )
+                elif owner != (tenant, info.subject_id):
+                    raise DuplicateError(
+                        "a template belongs to another subject or tenant here; import into an "
+                        "empty gallery"
+                    )
+            if fresh:
+                self._keeper.store(connection, fresh)
+        return len(fresh)
+
+    def read(
+        self, tenant: str, *, after: str = "", limit: int = 1000
+    ) -> list[tuple[TemplateInfo, Float32[np.ndarray, " e"]]]:
+        """Return templates with their vectors, in order of template_id: for an export only.
+
+        Trust: operator. What it returns recognises people.
+        """
+        check_name(tenant, "tenant")
+        with self.database.reading() as connection:
+            return self._keeper.read(connection, tenant, after=after, limit=limit)
+
     def count(self, tenant: str) -> tuple[int, int]:
         """Return the numbers of subjects and of templates."""
         check_name(tenant, "tenant")
         with self.database.reading() as connection:
             return records.count(connection, tenant)
+
+    def describe(self) -> dict[str, str | int]:
+        """Return plain facts of the whole gallery: its id, counter of changes, how it is kept."""
+        with self.database.reading() as connection:
+            return records.facts(connection)
 
     def retire(
         self, tenant: str, *, bundle_id: str | None = None, key_id: KeyId | None = None
@@ -241,6 +302,12 @@ class StoredGallery(Gallery):
             )
         return unit_vectors(vectors, max_width=self.limits.max_width)
 
+    def _checked(self, vectors: Float32[np.ndarray, "b e"]) -> Float32[np.ndarray, "b e"]:
+        units = unit_vectors(vectors, max_width=self.limits.max_width)
+        if np.abs(units - vectors).max() > 1e-5:
+            raise ShapeError("an imported vector is not of unit length; export the gallery again")
+        return vectors
+
     def _check_room(
         self, connection: Connection, tenant: str, subject_id: str, num_vectors: int
     ) -> None:
@@ -261,43 +328,7 @@ class StoredGallery(Gallery):
         """After an erasure: take the bytes out of the files, and out of this process's memory."""
         self.database.scrub()
         with self.database.reading() as connection:
-            self._keeper.catch_up(connection)
-
-
-def open_gallery(
-    database: Database | str,
-    master_key: MasterKey,
-    *,
-    limits: GalleryLimits | None = None,
-    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-) -> StoredGallery:
-    """Open a gallery and load it.
-
-    Args:
-        database: An open one, or its address; see `open_database`.
-        master_key: Wraps the keys of stored templates.
-        limits: What it takes; by default `GalleryLimits()`.
-        clock_ms: Milliseconds since 1970, UTC.
-
-    Raises:
-        BusyError: Locked, full or away.
-        CorruptError: Not a gallery, or damaged.
-        KeyMismatchError: Another master key.
-        VersionError: A newer program wrote it.
-    """
-    opened = open_database(database) if isinstance(database, str) else database
-    try:
-        vault = Vault(opened, master_key)
-        keeper = MemoryVectors(vault, lambda width, rows: ExactIndex(width, rows=rows))
-        with opened.reading() as connection:
-            keeper.catch_up(connection)
-    except BaseException:
-        if isinstance(database, str):
-            opened.close()
-        raise
-    return StoredGallery(
-        opened, keeper, limits=limits or GalleryLimits(), vault=vault, clock_ms=clock_ms
-    )
+            self._keeper.catch_up(connection, load=False)
 
 
 def _space(tenant: str, bundle_id: str, key_id: KeyId | None) -> Space:

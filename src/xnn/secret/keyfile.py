@@ -12,13 +12,8 @@ from typing import Any, final
 from xnn.errors import CorruptError, FormatError, OutputExistsError, StorageError, VersionError
 from xnn.files import disk_errors, read_json, write_json
 from xnn.secret.key import KeyScope, SecretKey
-from xnn.secret.sealing import (
-    Stretching,
-    describe_stretching,
-    parse_stretching,
-    seal,
-    unseal,
-)
+from xnn.secret.sealing import seal, unseal
+from xnn.stretching import Stretching, describe_stretching, parse_stretching
 
 FORMAT = "xnn-key"
 FORMAT_VERSION = 1

@@ -26,11 +26,15 @@ def parse_text(text: str) -> tuple[str, bytes]:
     found = _FORM.match(text)
     if found is None:
         raise AccessError(
-            "that is no API key: expected xnn_ and 12 hexadecimal digits, then _ and 43 characters"
+            f"this is no API key: {len(text)} characters, expected xnn_, 12 hexadecimal digits, _ "
+            "and 43 characters; use the key as the operator gave it"
         )
     secret = base64.urlsafe_b64decode(found[2] + "=")
     if base64.urlsafe_b64encode(secret).decode().rstrip("=") != found[2]:
-        raise AccessError("that is no API key: its last character was altered")
+        raise AccessError(
+            "this is no API key: its last character was altered; "
+            "use the key as the operator gave it"
+        )
     return found[1], secret
 
 

@@ -1,0 +1,164 @@
+"""What all routes share: student, gallery, accounts, limits and counts of one running service."""
+
+from collections.abc import Callable
+from typing import TypeVar, final
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from xnn.accounts import Accounts, ApiKey, AuditEvent, AuditLog, secret_of
+from xnn.errors import BusyError
+from xnn.gallery import StoredGallery
+from xnn.server.batching import StudentBatcher
+from xnn.server.bundle import ServerBundle
+from xnn.server.limits import CallerLimits
+from xnn.server.recorder import Recorder
+from xnn.server.settings import ServeSettings
+from xnn.server.telemetry import Telemetry
+from xnn.server.thresholds import thresholds_of
+from xnn.types import SubjectId
+from xnn.wire.clock import now_ms
+from xnn.wire.freshness import FreshnessWindow
+from xnn.wire.limits import WireLimits
+
+T = TypeVar("T")
+Fact = str | int | float | bool | None
+
+
+@final
+class Service:
+    """One service: a bundle and a gallery, and everything between them.
+
+    Args:
+        settings: All of them.
+        bundle: The student.
+        gallery: Its database holds accounts and audit log as well.
+
+    Trust: server.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, bundle: ServerBundle, gallery: StoredGallery
+    ) -> None:
+        self.settings, self.bundle, self.gallery = settings, bundle, gallery
+        self.accounts = Accounts(gallery.database)
+        # An erased subject's name must not live on in a log that nobody can erase from.
+        self.audit = AuditLog(gallery.database, pseudonym_key=gallery.vault.pseudonym_key())
+        self._recorder = Recorder(self.audit)
+        self.telemetry = Telemetry()
+        self.scheme = str(bundle.card.training.get("preset", "unknown"))
+        self.dtypes = bundle.card.dtypes
+        self.thresholds = thresholds_of(bundle.card, settings.thresholds)
+        self.wire_limits = WireLimits.for_bundle(
+            bundle.card.m, bundle.card.e, max_records=settings.max_records
+        )
+        self.freshness = FreshnessWindow(window_s=settings.replay_window_s, made_after_ms=now_ms())
+        self.limits = CallerLimits(
+            requests_per_s=settings.requests_per_s,
+            request_burst=settings.request_burst,
+            probes_per_hour=settings.probes_per_hour,
+            probe_burst=settings.probe_burst,
+        )
+        self._batcher = StudentBatcher(
+            self._run_student,
+            max_batch=settings.max_batch,
+            wait_s=settings.batch_wait_ms / 1000,
+            max_queued=settings.max_queued,
+            on_batch=self.telemetry.batch,
+        )
+        self._threads = anyio.CapacityLimiter(settings.workers)
+        self.draining = False
+        self.telemetry.watch(
+            "xnn_queued_records",
+            "Records that wait for the student.",
+            lambda: self._batcher.queued_records,
+        )
+        self.telemetry.watch(
+            "xnn_draining", "1 after a stop signal, else 0.", lambda: float(self.draining)
+        )
+
+    async def embed(self, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+        """Return the student's embeddings, batched with those of other requests.
+
+        Raises:
+            BusyError: Too many records wait already.
+            ShapeError: The answer is not finite.
+        """
+        return await self._batcher.embed(records)
+
+    async def in_thread(self, call: Callable[[], T]) -> T:
+        """Do what waits for a disk or a lock beside the event loop."""
+        return await anyio.to_thread.run_sync(call, limiter=self._threads)
+
+    async def identify(self, api_key: str) -> tuple[ApiKey, bytes]:
+        """Return what is known of an API key, and its secret.
+
+        Raises:
+            AccessError: It is none of this service, or revoked.
+        """
+        key = await self.in_thread(lambda: self.accounts.authenticate(api_key))
+        return key, secret_of(api_key)
+
+    async def audited(
+        self,
+        key: ApiKey,
+        action: str,
+        subject_id: SubjectId | None,
+        call: Callable[[], T],
+        **facts: Fact,
+    ) -> T:
+        """Do something that the audit log must hold, refused or done.
+
+        The entry is on disk before the answer leaves: nobody learns a score unrecorded.
+        """
+
+        def do_and_record() -> T:
+            outcome = "done"
+            try:
+                return call()
+            except Exception as error:
+                outcome = type(error).__name__
+                raise
+            finally:
+                if outcome != BusyError.__name__:  # nothing was done, and the log is busy too
+                    self._recorder.record(self._event(key, action, subject_id, outcome, facts))
+
+        return await self.in_thread(do_and_record)
+
+    def check_ready(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            BusyError: It does not answer.
+        """
+        self.gallery.database.ping()
+
+    def close(self) -> None:
+        """Finish what waits for the student, then let go of the database."""
+        self._batcher.close()
+        self.gallery.close()
+
+    def _event(
+        self,
+        key: ApiKey,
+        action: str,
+        subject_id: SubjectId | None,
+        outcome: str,
+        facts: dict[str, Fact],
+    ) -> AuditEvent:
+        subject = None if subject_id is None else self.audit.name_of(key.tenant, subject_id)
+        return AuditEvent(
+            tenant=key.tenant,
+            actor=key.name,
+            action=action,
+            subject=subject,
+            outcome=outcome,
+            facts=facts,
+        )
+
+    def _run_student(self, records: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self.bundle.embed(torch.from_numpy(records)).numpy()

@@ -1,0 +1,185 @@
+"""Requests share runs of the student, and none of them pays for another."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from xnn.errors import BusyError, ConfigError, ShapeError
+from xnn.server.batching import StudentBatcher
+
+
+def records(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float32).reshape(-1, 1, 1)
+
+
+def double(sent: np.ndarray) -> np.ndarray:
+    return 2 * sent.reshape(len(sent), 1)
+
+
+class Gate:
+    """A student that waits until it is let through; remembers sizes and threads."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.entered = threading.Event()
+        self.sizes: list[int] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, sent: np.ndarray) -> np.ndarray:
+        self.entered.set()
+        self.open.wait(10)
+        self.sizes.append(len(sent))
+        self.threads.add(threading.current_thread().name)
+        return double(sent)
+
+
+async def until(condition) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it did not come to pass")
+
+
+def test_each_request_gets_its_own_rows() -> None:
+    async def play() -> None:
+        batcher = StudentBatcher(double, max_batch=7)
+        rng = np.random.default_rng(0)
+        sent = [rng.normal(size=(1 + i % 4, 1, 1)).astype(np.float32) for i in range(50)]
+        got = await asyncio.gather(*(batcher.embed(part) for part in sent))
+        for part, answer in zip(sent, got, strict=True):
+            assert np.array_equal(answer, double(part))
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_what_gathers_meanwhile_runs_together_up_to_the_maximum() -> None:
+    async def play() -> None:
+        gate = Gate()
+        batcher = StudentBatcher(gate, max_batch=4)
+        first = asyncio.create_task(batcher.embed(records(1)))
+        await until(gate.entered.is_set)
+        rest = [asyncio.create_task(batcher.embed(records(i, i))) for i in range(5)]
+        await until(lambda: batcher.queued_records == 10)
+        gate.open.set()
+        await asyncio.gather(first, *rest)
+        assert gate.sizes == [1, 4, 4, 2]
+        assert len(gate.threads) == 1
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_a_request_above_the_maximum_runs_alone() -> None:
+    async def play() -> None:
+        gate = Gate()
+        gate.open.set()
+        batcher = StudentBatcher(gate, max_batch=2, max_queued=3)
+        assert len(await batcher.embed(records(*range(9)))) == 9
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_a_full_queue_refuses_and_recovers() -> None:
+    async def play() -> None:
+        gate = Gate()
+        batcher = StudentBatcher(gate, max_batch=1, max_queued=3)
+        running = asyncio.create_task(batcher.embed(records(0)))
+        await until(gate.entered.is_set)
+        waiting = [asyncio.create_task(batcher.embed(records(i))) for i in range(3)]
+        await until(lambda: batcher.queued_records == 3)
+        with pytest.raises(BusyError, match="3 records wait for the student, at most 3"):
+            await batcher.embed(records(9))
+        gate.open.set()
+        await asyncio.gather(running, *waiting)
+        assert (await batcher.embed(records(9)))[0, 0] == 18
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_one_bad_request_does_not_fail_its_neighbours() -> None:
+    gate = Gate()
+
+    def picky(sent: np.ndarray) -> np.ndarray:
+        gate(sent)
+        if (sent == 13).any():
+            raise ShapeError("no 13")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return double(sent) / (sent.reshape(-1, 1) != 7)
+
+    async def play() -> None:
+        batcher = StudentBatcher(picky)
+        first = asyncio.create_task(batcher.embed(records(1)))
+        await until(gate.entered.is_set)
+        tasks = [asyncio.create_task(batcher.embed(records(v))) for v in (2, 13, 7, 3)]
+        await until(lambda: batcher.queued_records == 4)
+        gate.open.set()
+        await first
+        good, bad, infinite, also_good = await asyncio.gather(*tasks, return_exceptions=True)
+        assert (good[0, 0], also_good[0, 0]) == (4, 6)
+        assert isinstance(bad, ShapeError)
+        assert isinstance(infinite, ShapeError)
+        assert "not finite" in str(infinite)
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_closing_finishes_what_was_accepted_and_refuses_more() -> None:
+    async def play() -> None:
+        gate = Gate()
+        batcher = StudentBatcher(gate, max_batch=1)
+        tasks = [asyncio.create_task(batcher.embed(records(i))) for i in range(5)]
+        await until(lambda: gate.entered.is_set() and batcher.queued_records == 4)
+        closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+        await asyncio.sleep(0.02)
+        with pytest.raises(BusyError, match="stopping"):
+            await batcher.embed(records(9))
+        gate.open.set()
+        await closing
+        assert [answer[0, 0] for answer in await asyncio.gather(*tasks)] == [0, 2, 4, 6, 8]
+
+    asyncio.run(play())
+
+
+def test_who_hung_up_is_not_computed_for() -> None:
+    async def play() -> None:
+        gate = Gate()
+        batcher = StudentBatcher(gate, max_batch=1)
+        first = asyncio.create_task(batcher.embed(records(0)))
+        await until(gate.entered.is_set)
+        gone = asyncio.create_task(batcher.embed(records(1)))
+        await until(lambda: batcher.queued_records == 1)
+        gone.cancel()
+        await asyncio.sleep(0)
+        gate.open.set()
+        await first
+        await batcher.embed(records(2))
+        assert gate.sizes == [1, 1]
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_a_lone_request_does_not_wait_for_company() -> None:
+    async def play() -> None:
+        batcher = StudentBatcher(double, wait_s=1.0)
+        start = time.monotonic()
+        for _ in range(5):
+            await batcher.embed(records(1))
+        assert time.monotonic() - start < 0.9
+        batcher.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("wrong", [{"max_batch": 0}, {"max_queued": 0}, {"wait_s": -1.0}])
+def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="use 1 or more records"):
+        StudentBatcher(double, **wrong)

@@ -83,8 +83,9 @@ def board_caption(content: dict[str, Any], extractor: str) -> str:
         f"The board, `{extractor}`: victims {content['victim']}, the attacker's own faces "
         f"{content['public'] or 'of the same'}; at most {sizes['records']} records under one key "
         f"and {sizes['public']} public photographs; {content['seeds']} seeds. Rank-1 of the "
-        "strongest attack on this board whose positive control works (what the board lacks is "
-        "said in docs/schemes.md: among it `label-constellation`, which undoes `pooled`):\n"
+        "strongest attack on this board whose positive control works. `nothing-uploaded` is the "
+        "extractor alone, at home. What the board lacks is said in docs/schemes.md: among it "
+        "`label-constellation` on `pooled`, which it undid when it was tried once:\n"
     )
 
 

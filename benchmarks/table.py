@@ -31,6 +31,8 @@ NOISE_OPTIONS = {
     "--game-epochs": "of the game",
     "--student-epochs": "of the student",
 }
+NOTHING = "nothing-uploaded"
+AT_HOME = f"; `{NOTHING}` is the extractor alone, at home"
 GAME_COLUMNS = {
     "seed": "seed",
     "scale": "noise, times the code",
@@ -83,9 +85,10 @@ def board_caption(content: dict[str, Any], extractor: str) -> str:
         f"The board, `{extractor}`: victims {content['victim']}, the attacker's own faces "
         f"{content['public'] or 'of the same'}; at most {sizes['records']} records under one key "
         f"and {sizes['public']} public photographs; {content['seeds']} seeds. Rank-1 of the "
-        "strongest attack on this board whose positive control works. `nothing-uploaded` is the "
-        "extractor alone, at home. What the board lacks is said in docs/schemes.md: among it "
-        "`label-constellation` on `pooled`, which it undid when it was tried once:\n"
+        "strongest attack on this board whose positive control works"
+        f"{AT_HOME if any(NOTHING == row['scheme'] for row in content['utility']) else ''}. "
+        "What the board lacks is said in docs/schemes.md: among it `label-constellation` on "
+        "`pooled`, which it undid when it was tried once:\n"
     )
 
 

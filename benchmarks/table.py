@@ -86,7 +86,7 @@ def board_caption(content: dict[str, Any], extractor: str) -> str:
         f"{content['public'] or 'of the same'}; at most {sizes['records']} records under one key "
         f"and {sizes['public']} public photographs; {content['seeds']} seeds. Rank-1 of the "
         "strongest attack on this board whose positive control works"
-        f"{AT_HOME if any(NOTHING == row['scheme'] for row in content['utility']) else ''}. "
+        f"{AT_HOME if any(row['scheme'] == NOTHING for row in content['utility']) else ''}. "
         "What the board lacks is said in docs/schemes.md: among it `label-constellation` on "
         "`pooled`, which it undid when it was tried once:\n"
     )

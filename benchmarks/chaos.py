@@ -13,7 +13,9 @@ An "hour of moderate load" is counted as 7200 operations, two in a second; here 
 
 import argparse
 import json
+import math
 import random
+import sys
 import tempfile
 import threading
 import time
@@ -229,8 +231,10 @@ class Chaos:
         """Return how many operations were acknowledged."""
         return sum(self.counts[kind] for kind in ("enrol", "search", "delete", "erase"))
 
-    def run(self, operations: int, *, seconds: tuple[float, float]) -> dict[str, Any]:
-        """Work until so many operations were acknowledged; kill every few seconds."""
+    def run(
+        self, operations: int, *, seconds: tuple[float, float], max_s: float = math.inf
+    ) -> dict[str, Any]:
+        """Work until so many were acknowledged, or time is up; kill every few seconds."""
         start = time.monotonic()
         for worker in self.workers:
             worker.start()
@@ -242,6 +246,9 @@ class Chaos:
             self.count("kills")
             self.server = Running(self.site).wait_until_ready()
             self._rest_and_check("after a kill")
+            sys.stderr.write(f"{self.operations} operations, {self.counts['kills']} kills\n")
+            if time.monotonic() - start > max_s:
+                break
         self.gate.end()
         failures = [worker.failure for worker in self.workers if worker.failure]
         self.server.kill()
@@ -309,12 +316,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--operations", type=int, default=HOUR_OPERATIONS)
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--max-s", type=float, default=3600.0, help="stop then all the same")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/chaos.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         chaos = Chaos(Path(folder), workers=options.workers, seed=options.seed)
-        found = chaos.run(options.operations, seconds=(0.5, 4.0))
+        found = chaos.run(options.operations, seconds=(0.5, 12.0), max_s=options.max_s)
     found |= {"workers": options.workers, "seed": options.seed}
     options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=2))

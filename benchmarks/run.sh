@@ -21,5 +21,6 @@ mkdir -p "$RESULTS"
 "$BIN/python" benchmarks/record_types.py --faces "$FACES/celeba" --out "$RESULTS/record-types.json"
 "$BIN/xnn" bench utility --victim "$FACES/celeba" --extractor vit-s14 --schemes plain,paper --seeds 3 \
   --epochs 6 --out "$RESULTS/utility-celeba-vit-s14.json"
+"$BIN/python" benchmarks/wire.py --faces "$FACES/celeba"
 sh benchmarks/boards.sh "$BIN"
 "$BIN/python" benchmarks/table.py

@@ -174,6 +174,63 @@ def games() -> str:
     return "\n".join(lines) + "\n"
 
 
+def wire() -> str:
+    """Return bytes and changes of scores, a line for each preset and dtype."""
+    content = load("wire")
+    if content is None:
+        return ""
+    tolerance = next(r["dtype_tolerance"] for r in content["rows"] if "dtypes" in r)
+    lines = [
+        f"Messages of one face, and of {content['many']} at once, behind "
+        f"`{content['extractor']}`. The change is the largest of a cosine among all pairs of 200 "
+        f"real crops: up to {tolerance:g} a bundle allows the dtype, "
+        "unless exported with another `--dtype-tolerance`. All that is not payload takes some 210 "
+        "bytes, HTTP's own headers not counted.\n",
+        "| preset | z | dtype | bytes of one | bytes of each of many | largest change | allowed |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        for dtype, cost in row["messages"].items():
+            change, allowed = "not measured", "-"
+            if "dtypes" in row:
+                met = row["dtype_changes"].get(dtype)
+                change = "cannot be sent" if met is None else f"{met:.2g}"
+                allowed = "yes" if dtype in row["dtypes"] else "no"
+            lines.append(
+                f"| `{row['preset']}` | {row['m']}x{row['e']} | `{dtype}` "
+                f"| {cost['bytes_of_one']:,.0f} | {cost['bytes_of_each_of_many']:,.0f} "
+                f"| {change} | {allowed} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def thresholds() -> str:
+    """Return what thresholds of validation people do on test people."""
+    content = load("wire")
+    if content is None:
+        return ""
+    rows = [row for row in content["rows"] if row["thresholds"]]
+    val, test = rows[0]["val"], rows[0]["test"]
+    lines = [
+        f"Thresholds chosen on {val['subjects']} validation people ({val['images']} photographs, "
+        f"{val['non_mated']:,} non-mated comparisons), tried on {test['subjects']} test people "
+        f"({test['images']} photographs, {test['non_mated']:,}) whom nothing had seen; records "
+        f"went through messages in float32. One split of {content['faces']}, behind "
+        f"`{content['extractor']}`.\n",
+        "| preset | FAR asked for | threshold | 95 % over validation people | FAR on test people "
+        "| TAR on test people |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{row['preset']}` | {point['far']:g} | {point['threshold']:.3f} "
+        f"| {point['val_far_low']:.2g} to {point['val_far_high']:.2g} | {point['test_far']:.2g} "
+        f"| {point['test_tar']:.3f} |"
+        for row in rows
+        for point in row["thresholds"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def utility_table() -> str:
     """Return recognition by person, a line per extractor and scheme."""
     lines = [
@@ -229,6 +286,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure, "noise": noise},
     "docs/schemes.md": {"boards": boards},
     "docs/research/noise.md": {"games": games},
+    "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What messages cost and carry: bytes for each face, scores by dtype, thresholds on new people.
 
-    python benchmarks/wire.py --faces ../shared/data/celeba [--presets plain,gaussian,paper,xnn]
+    python benchmarks/wire.py --faces ../shared/data/celeba [--presets plain,gaussian,xnn]
+        [--sizes-only paper]
 
-Each preset is trained, parted into its two bundles and measured: `paper` with few epochs, as its
-game takes hours here. Thresholds come from the validation people; the test people, whom nothing
-has seen, say whether they hold. Writes benchmarks/results/wire.json; `table.py` makes the tables.
+Each preset is trained, parted into its two bundles and measured. The game of `paper` takes hours on
+a CPU: of presets named by --sizes-only no more is told than what their messages take. Thresholds
+come from the validation people; the test people, whom nothing has seen, say whether they hold.
+Writes benchmarks/results/wire.json; `table.py` makes the tables.
 """
 
 import argparse
@@ -28,7 +30,8 @@ from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics import Comparisons, all_pairs_scores
 from xnn.owner.build import read_samples
 from xnn.owner.evaluate import number_subjects
-from xnn.owner.noise.presets import find_noise_preset, shorten
+from xnn.owner.noise.finished import new_front
+from xnn.owner.noise.presets import find_noise_preset
 from xnn.owner.noise.stages import train_noise
 from xnn.server.bundle import ServerBundle, load_server_bundle
 from xnn.wire import DTYPES, WireDtype, WireLimits, compose, decode, encode, mac_key
@@ -94,9 +97,6 @@ def held(server: ServerBundle, pairs: Comparisons) -> list[dict[str, float]]:
 def measure(preset: str, faces: FaceSet, extractor: Extractor, root: Path) -> dict[str, Any]:
     """Train, part and measure one preset."""
     settings = find_noise_preset(preset, extractor.card.shape)
-    shortened = preset == "paper"
-    if shortened:
-        settings = shorten(settings, teacher_epochs=3, game_epochs=1, student_epochs=3)
     start = time.perf_counter()
     run = train_noise(faces, extractor, settings, root / "run")
     parted = part_run(run, extractor, faces, device=root / "device", server=root / "server")
@@ -107,7 +107,6 @@ def measure(preset: str, faces: FaceSet, extractor: Extractor, root: Path) -> di
     card, calibration = parted.server, parted.server.calibration
     return {
         "preset": preset,
-        "shortened": shortened,
         "m": card.m,
         "e": card.e,
         "messages": {dtype: message_costs(sent, preset, dtype) for dtype in DTYPES},
@@ -131,12 +130,21 @@ def measure(preset: str, faces: FaceSet, extractor: Extractor, root: Path) -> di
     }
 
 
+def sizes(preset: str, extractor: Extractor) -> dict[str, Any]:
+    """Return what messages take, without training anything."""
+    shape = new_front(extractor, find_noise_preset(preset, extractor.card.shape).front).sent_shape
+    numbers = np.random.default_rng(0).normal(size=(_MANY, shape.n, shape.d)).astype(np.float32)
+    costs = {dtype: message_costs(numbers, preset, dtype) for dtype in DTYPES}
+    return {"preset": preset, "m": shape.n, "e": shape.d, "messages": costs, "thresholds": []}
+
+
 def main() -> int:
     """Measure and write; presets measured before and not asked for now stay."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--faces", type=Path, default=Path("../shared/data/celeba"))
     options.add_argument("--extractor", default="dlib")
-    options.add_argument("--presets", default="plain,gaussian,paper,xnn")
+    options.add_argument("--presets", default="plain,gaussian,xnn")
+    options.add_argument("--sizes-only", default="paper")
     chosen = options.parse_args()
     if not chosen.faces.is_dir():
         print(f"SKIPPED: no faces in {chosen.faces}; nothing was measured", file=sys.stderr)
@@ -147,15 +155,17 @@ def main() -> int:
     rows: dict[str, Any] = {}
     if RESULTS.is_file():
         rows = {row["preset"]: row for row in json.loads(RESULTS.read_text())["rows"]}
-    for preset in chosen.presets.split(","):
+    for preset in filter(None, chosen.sizes_only.split(",")):
+        rows[preset] = sizes(preset, extractor)
+    for preset in filter(None, chosen.presets.split(",")):
         root = Path(tempfile.mkdtemp())
         try:
             rows[preset] = measure(preset, faces, extractor, root)
         finally:
             shutil.rmtree(root)
-        facts = {"faces": faces.name, "extractor": chosen.extractor, "many": _MANY}
-        RESULTS.write_text(json.dumps(facts | {"rows": list(rows.values())}, indent=1) + "\n")
         print(json.dumps(rows[preset]))
+    facts = {"faces": faces.name, "extractor": chosen.extractor, "many": _MANY}
+    RESULTS.write_text(json.dumps(facts | {"rows": list(rows.values())}, indent=1) + "\n")
     return 0
 
 

@@ -1,10 +1,13 @@
 """Settings: where they come from, and what is refused before anything listens."""
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from xnn.errors import ConfigError, StorageError
+from xnn.server.problems import BY_STATUS, INTERNAL, INVALID_REQUEST, PROBLEMS
 from xnn.server.settings import ServeSettings, load_settings
 
 NEEDED = {"bundle": Path("b"), "gallery": "sqlite:///g.db"}
@@ -91,3 +94,31 @@ def test_other_machines_need_tls_or_a_word(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot read the settings 'no\.toml'"):
         load_settings(tmp_path / "no.toml", **NEEDED)
+
+
+def load_generator() -> ModuleType:
+    path = Path(__file__).parents[2] / "docs" / "generate_settings.py"
+    spec = importlib.util.spec_from_file_location("generate_settings", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_has_every_setting_and_every_problem() -> None:
+    generator = load_generator()
+    text = generator.PAGE.read_text(encoding="utf-8")
+    assert generator.page(text) == text, "run python docs/generate_settings.py"
+    for problem in [*PROBLEMS.values(), *BY_STATUS.values(), INTERNAL, INVALID_REQUEST]:
+        rows = [row for row in text.splitlines() if f"`{problem.name}`" in row and "| " in row]
+        assert any(str(problem.status) in row for row in rows), problem.name
+
+
+def test_own_thresholds_take_the_place_of_the_bundles(tmp_path: Path) -> None:
+    file = write(tmp_path / "s.toml", '[thresholds]\n"0.001" = 0.42\n"0.1" = 0.2')
+    settings = load_settings(file, **NEEDED)
+    assert settings.thresholds == {0.001: 0.42, 0.1: 0.2}
+    for wrong in ('"0" = 0.4', '"1.5" = 0.4', '"0.1" = 2.0'):
+        with pytest.raises(ConfigError, match="thresholds: rates are fractions"):
+            load_settings(write(tmp_path / "t.toml", f"[thresholds]\n{wrong}"), **NEEDED)

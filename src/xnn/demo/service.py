@@ -111,12 +111,7 @@ def run_service_demo(
         for folder in (place.root, place.device, place.server):
             folder.mkdir(parents=True, exist_ok=True)
     report("owner: align the photographs")
-    align_folder(photos or find_orl(), place.root / "owner" / "crops", AlignSettings())
-    crops = load_faces(place.root / "owner" / "crops")
-    faces = split_faces(
-        crops if photos else without_strays(crops),
-        SplitSettings(test_subjects=_TEST_SUBJECTS, val_subjects=_VAL_SUBJECTS),
-    )
+    faces = _divided_crops(photos, place.root / "owner" / "crops")
     if not (place.server / "bundle" / "server.json").is_file():
         report("owner: train a front and a student, and part them")
         _train(faces, place)
@@ -140,6 +135,15 @@ def run_service_demo(
         if serve is not None:
             serve(summary)
     return summary
+
+
+def _divided_crops(photos: Path | None, folder: Path) -> FaceSet:
+    align_folder(photos or find_orl(), folder, AlignSettings())
+    crops = load_faces(folder)
+    return split_faces(
+        crops if photos else without_strays(crops),
+        SplitSettings(test_subjects=_TEST_SUBJECTS, val_subjects=_VAL_SUBJECTS),
+    )
 
 
 def _train(faces: FaceSet, place: Place) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-_CELL_PX = 8
-_GAP_PX = 4
+_CELL_PX = 16
+_GAP_PX = 8
 _WIDEST_CELLS = 64
 _GROUND = 40
 _SPREAD = 2.5  # standard deviations to either side of the middle grey

@@ -104,8 +104,8 @@ def open_service(settings: ServeSettings) -> Service:
         if not Accounts(gallery.database).num_active():
             raise ConfigError(
                 "there is no API key, so that nobody could call; make one with "
-                "`xnn account new --gallery ... --role admin --role enrol --role search`, which shows "
-                "it once"
+                "`xnn account new --gallery ... --role admin --role enrol --role search`, which "
+                "shows it once"
             )
         return Service(settings, bundle, gallery)
     except BaseException:

@@ -187,7 +187,9 @@ class RetireIn(_Model):
     """What is to be retired: one of the two."""
 
     bundle_id: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", examples=[_EXAMPLE_BUNDLE])
-    key_id: str | None = Field(None, min_length=1, max_length=128, pattern=r"^[!-~]+$")
+    key_id: str | None = Field(
+        None, min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._-]+$", examples=[None]
+    )
 
 
 class RetiredOut(_Model):
@@ -213,7 +215,7 @@ class AuditOut(_Model):
     """A page of the audit log of the caller's tenant, oldest first."""
 
     entries: list[AuditEntryOut]
-    next: int | None = Field(description="Give it as `after`; null at the end.")
+    next: int | None = Field(description="Give it as `after`; null at the end.", examples=[None])
 
 
 class HealthOut(_Model):

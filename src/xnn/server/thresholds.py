@@ -44,10 +44,15 @@ class Thresholds:
         for row in self.rows:
             if wanted is not None and math.isclose(row.far, wanted, rel_tol=1e-6):
                 return row
+        if wanted is None:
+            raise ConfigError(
+                "this bundle has no thresholds: nobody was kept to measure them by; export it with "
+                "validation people, or give the service `thresholds` of your own"
+            )
         measured = ", ".join(f"{row.far:g}" for row in self.rows) or "none"
-        asked = "no rate" if wanted is None else f"far={wanted:g}"
         raise ConfigError(
-            f"{asked} was not measured for this bundle; measured are: {measured} (GET /v1/bundle)"
+            f"far={wanted:g} was not measured for this bundle; measured are: {measured} "
+            "(GET /v1/bundle)"
         )
 
 

@@ -20,7 +20,7 @@ class FreshnessWindow:
 
     Args:
         window_s: How far a message's time may be from the server's, either way.
-        max_nonces: Remembered in all; about 250 bytes each.
+        max_nonces: Remembered in all; about 200 bytes each.
         max_nonces_per_sender: Of one API key.
         made_after_ms: Messages made before are refused. A server that starts has forgotten all
             nonces: given its start here, what was sent before cannot be replayed, save from

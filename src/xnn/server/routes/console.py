@@ -18,6 +18,10 @@ from xnn.server.routes.documented import problems
 router = APIRouter(tags=["console"])
 PAGES = Path(__file__).parents[1] / "console"
 _FILE_NAME = r"^[a-z0-9][a-z0-9-]{0,63}\.(onnx|json)$"
+_FILE = {
+    "content": {"application/json": {}, "application/octet-stream": {}},
+    "description": "The file's bytes.",
+}
 FileName = Annotated[
     str, PathParameter(pattern=_FILE_NAME, max_length=80, examples=["device.json"])
 ]
@@ -26,8 +30,7 @@ FileName = Annotated[
 @router.get(
     "/console/device/{file}",
     response_class=FileResponse,
-    responses=problems(404)
-    | {200: {"content": {"application/octet-stream": {}}, "description": "The file's bytes."}},
+    responses=problems(404) | {200: _FILE},
 )
 async def read_device_file(service: ServiceOf, caller: AnyCaller, file: FileName) -> FileResponse:
     """Give a file of the device bundle, so that a browser makes its records itself. Any role."""

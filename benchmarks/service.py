@@ -1,0 +1,251 @@
+"""The service beside its own student: throughput at saturation, latency by offered load.
+
+    OMP_NUM_THREADS=1 python benchmarks/service.py
+
+Everything on loopback, in one run, on the same cores: the server is a process with its own
+interpreter and one thread for the student; the load comes from another process. The bare student is
+measured in a process of its own too, with nobody else running. Student and server are measured in
+turns, several times, and the ratio is of neighbouring turns: the machine's speed drifts.
+
+- **Throughput**: records per second, with `--records` records in a message (a burst of captures),
+  searched in a gallery of `--gallery` templates; against the student alone at its best batch size.
+- **Latency at low load**: one message at a time; against one call of the student with as many
+  records, from numpy array to numpy array.
+- **Latency by offered load**: messages leave at fixed times whatever the answers do (open loop);
+  a latency counts from when its message should have left: queueing is in it.
+
+The student is the paper's tail: six blocks on 16 tokens of 256. Its weights are random: speed does
+not depend on them.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import torch
+
+from served import Caller, Running, Site, random_bundle
+from xnn.server.bundle import ServerBundle
+from xnn.training.presets import paper_tail
+from xnn.wire.message import MEDIA_TYPE
+
+TAIL = paper_tail(16, 256)
+BATCHES = (8, 16, 32, 64)
+SETTINGS: dict[str, Any] = {
+    "requests_per_s": 1e6,
+    "request_burst": 1_000_000,
+    "probes_per_hour": 1e9,
+    "probe_burst": 1_000_000_000,
+    "max_in_flight": 256,
+    "torch_threads": 1,
+}
+_SUBJECTS = 200
+
+
+def records_of(count: int, seed: int = 0) -> np.ndarray:
+    """Return records as a front might send them."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, TAIL.n, TAIL.d)).astype(np.float32)
+
+
+def time_student(student: ServerBundle, count: int, seconds: float) -> list[float]:
+    """Return seconds of each call with so many records, from array to array."""
+    records, times = records_of(count), []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            student.embed(torch.from_numpy(records)).numpy()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def bare(folder: str, count: int, seconds: float) -> list[float]:
+    """Time the student in a process that does nothing else."""
+    code = (
+        "import json, sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
+        "from pathlib import Path; import service\n"
+        "from xnn.server.bundle import load_server_bundle\n"
+        "student = load_server_bundle(Path(sys.argv[2]) / 'server')\n"
+        "service.time_student(student, int(sys.argv[3]), 0.3)\n"
+        "found = service.time_student(student, int(sys.argv[3]), float(sys.argv[4]))\n"
+        "sys.stdout.write(json.dumps(found))"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code, here, folder, str(count), str(seconds)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    times: list[float] = json.loads(done.stdout)
+    return times
+
+
+class Load:
+    """Messages in flight from this process, over kept connections."""
+
+    def __init__(self, server: Running, records: int) -> None:
+        self._caller: Caller = server.caller()
+        self._records = records_of(records)
+        self._url = f"{server.url}/v1/search?far=0.5&top_k=5"
+        self.refused = 0
+
+    async def send(self, http: httpx.AsyncClient) -> None:
+        """Send one message and read its answer."""
+        content = self._caller.encode(self._caller.message(self._records))
+        headers = {"Authorization": f"Bearer {self._caller.api_key}", "Content-Type": MEDIA_TYPE}
+        answer = await http.post(self._url, content=content, headers=headers)
+        if answer.status_code == 503:
+            self.refused += 1
+        elif answer.status_code != 200:
+            raise RuntimeError(f"status {answer.status_code}: {answer.text[:200]}")
+
+    async def closed(self, callers: int, seconds: float) -> tuple[int, float, list[float]]:
+        """Keep so many callers busy; return answers, seconds, and each latency."""
+        limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
+        async with httpx.AsyncClient(timeout=60, limits=limits) as http:
+            await self.send(http)
+            start = time.perf_counter()
+            end, latencies = start + seconds, []
+
+            async def call() -> None:
+                while time.perf_counter() < end:
+                    began = time.perf_counter()
+                    await self.send(http)
+                    latencies.append(time.perf_counter() - began)
+
+            await asyncio.gather(*(call() for _ in range(callers)))
+            return len(latencies), time.perf_counter() - start, latencies
+
+    async def offered(self, per_s: float, seconds: float) -> list[float]:
+        """Let messages leave at a fixed rate; return latencies from when each was due."""
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+        async with httpx.AsyncClient(timeout=60, limits=limits) as http:
+            await self.send(http)
+            start, latencies, tasks = time.perf_counter(), [], []
+
+            async def call(due: float) -> None:
+                await self.send(http)
+                latencies.append(time.perf_counter() - due)
+
+            for number in range(round(per_s * seconds)):
+                due = start + number / per_s
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                tasks.append(asyncio.create_task(call(due)))
+            await asyncio.gather(*tasks)
+            return latencies
+
+
+def summary(seconds: list[float]) -> dict[str, float]:
+    """Return percentiles in milliseconds."""
+    p50, p95, p99 = np.percentile(1000 * np.array(seconds), [50, 95, 99])
+    return {"p50_ms": round(p50, 2), "p95_ms": round(p95, 2), "p99_ms": round(p99, 2)}
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run everything."""
+    bundles = random_bundle(folder / "bundles", TAIL)
+    site = Site.make(folder / "site", bundles, SETTINGS)
+    fill(site, options.gallery)
+    server = Running(site).wait_until_ready()
+    load = Load(server, options.records)
+    asyncio.run(load.closed(4, 2.0))  # to warm up
+    best = max(BATCHES, key=lambda b: b / statistics.median(bare(str(bundles), b, 2.0)))
+    turns, latency_turns = [], []
+    for _ in range(options.turns):
+        times = bare(str(bundles), best, options.seconds)
+        answers, seconds, _ = asyncio.run(load.closed(options.callers, options.seconds))
+        student, service = best * len(times) / sum(times), answers * options.records / seconds
+        turns.append({"student": student, "service": service, "ratio": service / student})
+        for count in (1, options.records):
+            alone = statistics.median(bare(str(bundles), count, options.seconds / 2))
+            one = Load(server, count)
+            _, _, latencies = asyncio.run(one.closed(1, options.seconds / 2))
+            found = statistics.median(latencies)
+            latency_turns.append(
+                {"records": count, "student": alone, "service": found, "ratio": found / alone}
+            )
+    saturation = statistics.median(turn["service"] for turn in turns) / options.records
+    loads = []
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+        latencies = asyncio.run(load.offered(share * saturation, options.seconds * 2))
+        row = {"share_of_saturation": share, "messages_per_s": round(share * saturation, 2)}
+        loads.append(row | summary(latencies) | {"messages": len(latencies)})
+    server.stop()
+    return {
+        "student": "paper tail, 6 blocks on 16x256, random weights",
+        "gallery_templates": options.gallery,
+        "records_per_message": options.records,
+        "callers_at_saturation": options.callers,
+        "best_batch_of_the_student": best,
+        "throughput": {
+            "student_records_per_s": round(statistics.median(t["student"] for t in turns), 1),
+            "service_records_per_s": round(statistics.median(t["service"] for t in turns), 1),
+            "ratio": round(statistics.median(t["ratio"] for t in turns), 3),
+            "ratio_of_each_turn": [round(t["ratio"], 3) for t in turns],
+        },
+        "latency_at_low_load": [low_load(latency_turns, n) for n in (1, options.records)],
+        "latency_by_offered_load": loads,
+        "refused": load.refused,
+        "cores": os.cpu_count(),
+        "load_average_at_the_end": round(os.getloadavg()[0], 2),
+    }
+
+
+def low_load(turns: list[dict[str, float]], records: int) -> dict[str, Any]:
+    """Return the medians over turns for messages of so many records."""
+    mine = [turn for turn in turns if turn["records"] == records]
+    return {
+        "records_per_message": records,
+        "student_ms": round(1000 * statistics.median(t["student"] for t in mine), 2),
+        "service_ms": round(1000 * statistics.median(t["service"] for t in mine), 2),
+        "ratio": round(statistics.median(t["ratio"] for t in mine), 3),
+        "ratio_of_each_turn": [round(t["ratio"], 3) for t in mine],
+    }
+
+
+def fill(site: Site, count: int) -> None:
+    """Put templates of nobody into the gallery."""
+    rng, gallery = np.random.default_rng(1), site.open()
+    each = count // _SUBJECTS
+    for number in range(_SUBJECTS):
+        gallery.enrol(
+            "a",
+            f"s{number:03d}",  # type: ignore[arg-type]
+            rng.normal(size=(each, TAIL.output_dim)).astype(np.float32),
+            bundle_id="0f" * 32,
+            request_id=f"{number:032x}",
+            create=True,
+        )
+    gallery.close()
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--records", type=int, default=8, help="in a message")
+    parser.add_argument("--callers", type=int, default=8, help="at saturation")
+    parser.add_argument("--gallery", type=int, default=10_000, help="templates")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/service.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(options, Path(folder))
+    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -121,7 +121,8 @@ def run_board(
     context = multiprocessing.get_context("spawn")
     found: dict[CellSpec | UtilitySpec, Found] = {}
     if settings.only_finished:
-        found = {s: one for s in [*costs, *specs] if (one := cells.load(s.facts())) is not None}
+        wanted: list[CellSpec | UtilitySpec] = [*costs, *specs]
+        found = {s: one for s in wanted if (one := cells.load(s.facts())) is not None}
         if not found:
             raise ConfigError(
                 "none of these cells is finished; run the board without only_finished"

@@ -65,8 +65,7 @@ def measure(
         generator: Source of the resamples.
 
     Returns:
-        Rates with their chance level and resamples; a metric whose truth is not known, or that
-        needs more probes or suspects than there are, is left out.
+        Rates with chance level and resamples, but for those whose truth or probes are missing.
 
     Raises:
         ShapeError: A part of the answer has another shape than the probes, or is not finite.
@@ -76,8 +75,7 @@ def measure(
     room = _Room(truth, observation, generator)
     found: list[Measured] = []
     if answer.scores is not None:
-        found += room.search(answer.scores, "linkage")
-        found += room.others(answer.scores)
+        found += room.search(answer.scores, "linkage") + room.others(answer.scores)
     if answer.features is not None:
         found += room.features(answer.features)
     if answer.key is not None and truth.key is not None:

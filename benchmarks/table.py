@@ -4,6 +4,7 @@ A document holds a table between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. 
 is written, and it fails when a document shows something else.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -22,6 +23,27 @@ its own split, keys and training; 95 % intervals over subjects. Chance of rank-1
 paper's own tables were not available to us; in its authors' code the gap between plain and keyed
 is 2.7 points, on all of CelebA with another extractor.
 """
+NOISE_RESULTS = ("noise-celeba-lfw", "noise-celeba-lfw-paper", "noise-lfw-celeba")
+NOISE_OPTIONS = {
+    "--public-photos": "public photographs at most",
+    "--max-subjects": "people at most of each set",
+    "--teacher-epochs": "epochs of every teacher",
+    "--game-epochs": "of the game",
+    "--student-epochs": "of the student",
+}
+NOTHING = "nothing-uploaded"
+AT_HOME = f"; `{NOTHING}` is the extractor alone, at home"
+GAME_COLUMNS = {
+    "seed": "seed",
+    "scale": "noise, times the code",
+    "attacker_weight": "weight of the attackers",
+    "utility_weight": "of the utility",
+    "student_of_the_game": "student of the game",
+    "fresh_student": "fresh student",
+    "linkage": "fresh linkage",
+    "linkage_300": "from 300 queries",
+    "z_against_z": "z against z",
+}
 METRICS = ("rank_1", "eer", "tar_at_far_0.001")
 
 
@@ -63,8 +85,10 @@ def board_caption(content: dict[str, Any], extractor: str) -> str:
         f"The board, `{extractor}`: victims {content['victim']}, the attacker's own faces "
         f"{content['public'] or 'of the same'}; at most {sizes['records']} records under one key "
         f"and {sizes['public']} public photographs; {content['seeds']} seeds. Rank-1 of the "
-        "strongest attack on this board whose positive control works (what the board lacks is "
-        "said in docs/schemes.md: among it `label-constellation`, which undoes `pooled`):\n"
+        "strongest attack on this board whose positive control works"
+        f"{AT_HOME if any(row['scheme'] == NOTHING for row in content['utility']) else ''}. "
+        "What the board lacks is said in docs/schemes.md: among it `label-constellation` on "
+        "`pooled`, which it undid when it was tried once:\n"
     )
 
 
@@ -110,15 +134,44 @@ def exposure() -> str:
 def noise() -> str:
     """Return what the fronts of the inference phase cost and leak."""
     parts = []
-    for name in ("noise-celeba-lfw", "noise-lfw-celeba"):
+    for name in NOISE_RESULTS:
         content = load(name)
         if content is not None:
-            caption = (
-                f"Victims {content['victim']}, the attacker's own faces {content['public']}, "
-                f"{content['seeds']} seeds, each with its own split, training and keys:\n"
-            )
-            parts += [caption, noise_markdown(content)]
+            parts += [noise_caption(content), noise_markdown(content)]
     return "\n".join(parts)
+
+
+def noise_caption(content: dict[str, Any]) -> str:
+    """Say how fronts were trained and attacked, the options that shortened it among it."""
+    words = content["command"].split()
+    given = {a: b for a, b in itertools.pairwise(words) if a.startswith("--")}
+    shortened = [
+        f"{given[option]} {what}"
+        for option, what in NOISE_OPTIONS.items()
+        if option in given and ("paper" in given.get("--presets", "paper") or "game" not in option)
+    ]
+    seeds = content["seeds"]
+    many = f"{seeds} seeds, each with its own split, training and keys" if seeds > 1 else "one seed"
+    return (
+        f"Victims {content['victim']}, the attacker's own faces {content['public']}, {many}"
+        f"{'; ' if shortened else ''}{', '.join(shortened)}. A dash: it cannot be tried there.\n"
+    )
+
+
+def games() -> str:
+    """Return what games with and without a utility term ended with."""
+    content = load("noise-games")
+    if content is None:
+        return ""
+    head = list(GAME_COLUMNS.values())
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in content["rows"]:
+        shown = [
+            f"{row[key]:g}" if key in ("seed", "scale") or "weight" in key else f"{row[key]:.3f}"
+            for key in GAME_COLUMNS
+        ]
+        lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n"
 
 
 def wire() -> str:
@@ -232,6 +285,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": readme, "noise": noise},
     "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure, "noise": noise},
     "docs/schemes.md": {"boards": boards},
+    "docs/research/noise.md": {"games": games},
     "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }
 

@@ -19,7 +19,7 @@ from xnn.redteam.board import BoardCells, BoardSettings, num_cells, run_board, s
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
 from xnn.redteam.trials import Trial, plan
-from xnn.redteam.utility_cell import UtilitySpec, run_utility_cell
+from xnn.redteam.utility_cell import NOTHING_UPLOADED, UtilitySpec, run_utility_cell
 from xnn.redteam.verdicts import attack_rows, headline_rows, utility_rows
 from xnn.report.board_markdown import board_markdown
 from xnn.report.board_page import board_page
@@ -70,6 +70,16 @@ def test_the_cost_of_a_scheme_is_measured_on_the_same_party(base: CellSpec) -> N
     assert rate(measured, "by_person", "rank_1") > 0.4, "5 people"
 
 
+def test_recognition_without_an_upload_stands_beside_it(base: CellSpec) -> None:
+    spec = UtilitySpec(victim=base.victim, extractor="toy", scheme=NOTHING_UPLOADED, seed=0)
+    measured, details = run_utility_cell(spec)
+    assert rate(measured, "by_person", "rank_1") > 0.4
+    assert details["wall_s"] < 5
+    assert spec.facts() != replace(spec, scheme="plain").facts()
+    settings = BoardSettings(schemes=("plain",), trials=(UNPAIRED,), seeds=2, sizes=SIZES)
+    assert num_cells(base, settings) == 2 * (1 + 1 + 1)
+
+
 def test_a_board_runs_side_by_side_and_goes_on(base: CellSpec, tmp_path: Path) -> None:
     settings = BoardSettings(
         schemes=("paper", "paper-fresh-order"),
@@ -90,6 +100,12 @@ def test_a_board_runs_side_by_side_and_goes_on(base: CellSpec, tmp_path: Path) -
         "unpaired-moments on plain, seed 0",
     ]
     again = run_board(base, settings, cells)
+    wider = replace(settings, schemes=("pooled", "paper"), seeds=2, only_finished=True)
+    part = run_board(base, wider, cells)
+    assert {scheme for scheme, _ in part.attacks} == {"plain", "paper"}
+    assert all(len(ones) == 1 for ones in part.attacks.values()), "one seed was run"
+    with pytest.raises(ConfigError, match="none of these cells"):
+        run_board(base, wider, CellStore(tmp_path / "empty"))
     rows = attack_rows(first, extractor="toy")
     assert rows == attack_rows(again, extractor="toy")
     by = {row["scheme"]: row for row in headline_rows(rows)}
@@ -161,6 +177,15 @@ def test_the_tables_show_what_was_measured() -> None:
     failing = board_markdown(content(board_of(0.05, 0.02)))
     assert "attack not working" in failing
     assert "**0.0" not in failing
+
+
+def test_with_pairs_people_of_no_pair_count() -> None:
+    known = Trial(attack="known-plaintext", knowledge=Knowledge(known_pairs=16))
+    both = measured(0.3), measured(0.1, protocol="linkage-others")
+    cells = {(scheme, known): [(both, {"wall_s": 1.0})] * 2 for scheme in ("plain", "paper")}
+    text = board_markdown(content(BoardCells(attacks=cells, utility={})))
+    assert re.search(r"`paper` \| - \| - \| - \| 0.100 \[0.09.*\] \| known-plaintext", text)
+    assert re.search(r"\*\*0.300 \[.*\]\*\*; no pair: 0.100 \[", text)
 
 
 def test_the_page_is_one_file_without_a_network() -> None:

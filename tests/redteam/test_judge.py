@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 
 from xnn.attacks.answer import Answer, KeyEstimate
 from xnn.attacks.knowledge import Knowledge
-from xnn.attacks.observation import Observation, OwnFaces
+from xnn.attacks.observation import KnownPairs, Observation, OwnFaces
 from xnn.metrics.evaluation import Measured
 from xnn.metrics.reconstruction import ssim
 from xnn.redteam.judge import measure
@@ -120,6 +120,27 @@ def test_a_perfect_answer_gets_everything(case: tuple[Observation, Truth]) -> No
     for name in ("linkage/eer", "key/matrix_error", "key/data_error"):
         assert values[name] == pytest.approx(0.0, abs=1e-6), name
     assert values["picture/psnr"] > 80
+
+
+def test_people_of_no_known_pair_are_judged_apart(case: tuple[Observation, Truth]) -> None:
+    observation, truth = case
+    first = observation.gallery.at(np.flatnonzero(observation.gallery.labels < 4))
+    pairs = KnownPairs(faces=first, records=observation.records[: len(first)])
+    knowing = replace(observation, pairs=pairs)
+    known = truth.labels < 4
+    wrong = (truth.labels + 1) % SUSPECTS
+    said = np.where(known, truth.labels, wrong)  # right on the known, wrong on all others
+    scores = (said[:, None] == observation.gallery.labels[None, :]).astype(np.float64)
+    found = judged((knowing, truth), Answer(scores=scores))
+    assert found["linkage/rank_1"].bootstrap.value == pytest.approx(4 / 12)
+    others = found["linkage-others/rank_1"]
+    assert others.bootstrap.value == 0
+    assert (others.subjects, others.probes) == (SUSPECTS, int(np.sum(~known)))
+    assert others.chance == found["linkage/rank_1"].chance, "against the whole gallery"
+    assert "linkage-others/rank_1" not in judged(case, Answer(scores=scores))
+    nobody_else = KnownPairs(faces=observation.gallery, records=observation.records)
+    all_known = replace(observation, pairs=nobody_else)
+    assert "linkage-others/rank_1" not in judged((all_known, truth), Answer(scores=scores))
 
 
 def test_every_rate_says_what_guessing_scores_and_on_how_many(

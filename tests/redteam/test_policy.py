@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from xnn.errors import ConfigError, StorageError
+from xnn.redteam.audit import audit_trials
 from xnn.redteam.policy import DEFAULT_POLICY, Policy, Rule, apply, load_policy
 
 
@@ -44,6 +45,17 @@ def test_a_rule_holds_up_to_its_limit() -> None:
 def test_the_worst_attack_decides() -> None:
     line = judged(row(low=0.01), row(attack="worse", low=0.3), row(low=0.2))
     assert line.worst["attack"] == "worse"
+
+
+def test_people_of_no_known_pair_have_a_rule_of_their_own() -> None:
+    rule = Rule(name="others", protocol="linkage-others", metric="rank_1", known_pairs=16, max=0.1)
+    rows = row(known_known_pairs=16), row(known_known_pairs=16, protocol="linkage-others", low=0.05)
+    assert judged(*rows, rule=rule).passed is True
+    assert judged(rows[0], rule=rule).passed is None
+    with pytest.raises(ConfigError, match="set known_pairs"):
+        Rule(name="others", protocol="linkage-others", metric="rank_1", max=0.1)
+    trials = audit_trials(Policy(name="one", rules=(rule,)), "other_collection")
+    assert "known-plaintext" in {trial.attack for trial in trials}
 
 
 def test_what_does_not_count() -> None:

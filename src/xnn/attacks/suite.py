@@ -8,7 +8,7 @@ from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage
 from xnn.attacks.inference_phase.moment_map import MomentMap
 from xnn.attacks.inference_phase.noisy_gallery import NoisyGallery
 from xnn.attacks.inference_phase.query_averaging import QueryAveraging
-from xnn.attacks.inference_phase.ridge_denoiser import RidgeDenoiser
+from xnn.attacks.inference_phase.ridge_denoiser import DenoiserSettings, RidgeDenoiser
 from xnn.attacks.inference_phase.tail_from_pretrained import TailFromPretrained
 from xnn.attacks.inference_phase.tail_from_scratch import TailFromScratch
 from xnn.attacks.inference_phase.white_box_student import WhiteBoxStudent
@@ -69,6 +69,8 @@ ATTACKS: dict[str, Attack] = {
     "tail-from-pretrained": TailFromPretrained(),
     "z-linkage": DistilledLinkage(),
     "ridge-denoiser": RidgeDenoiser(),
+    "ridge-denoiser-10": RidgeDenoiser(DenoiserSettings(queries=10)),
+    "ridge-denoiser-50": RidgeDenoiser(DenoiserSettings(queries=50)),
     "moment-map": MomentMap(),
     "query-averaging": QueryAveraging(),
     "noisy-gallery": NoisyGallery(),

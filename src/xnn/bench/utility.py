@@ -87,7 +87,7 @@ def measure_utility(
     for seed in range(settings.seeds):
         split = split_faces(faces, replace(settings.split, seed=seed))
         if reference is not None:
-            per_scheme.setdefault(REFERENCE, []).append(_evaluate(split, reference.of, seed))
+            per_scheme.setdefault(REFERENCE, []).append(evaluate_split(split, reference.of, seed))
             seconds[REFERENCE] = reference.wall_s
         for scheme in settings.schemes:
             facts = _facts(faces, card, settings, scheme, seed)
@@ -151,14 +151,21 @@ def train_and_test(
         "steps": result.steps,
         "data_wait_share": float(np.mean([e.data_wait_share for e in result.history])),
     }
-    return _evaluate(split, embeddings, seed), details
+    return evaluate_split(split, embeddings, seed), details
 
 
-def _evaluate(
+def evaluate_split(
     split: FaceSet,
     embeddings: Callable[[tuple[Sample, ...]], Float32[np.ndarray, "b e"]],
     seed: int,
 ) -> tuple[Measured, ...]:
+    """Return the rates of both protocols.
+
+    Args:
+        split: Whose tests are embedded; a protocol without samples is left out.
+        embeddings: Of samples, a row each.
+        seed: Of the resamples.
+    """
     generator = np.random.default_rng(seed)
     measured: list[Measured] = []
     for name, protocol in PROTOCOLS.items():

@@ -70,6 +70,9 @@ def board(
     workers: Workers = 2,
     split_depth: SplitDepth = None,
     max_subjects: MaxSubjects = None,
+    only_finished: Annotated[
+        bool, typer.Option(help="Write what is finished so far; run nothing.")
+    ] = False,
 ) -> None:
     """Every defence against every attack that applies, with what it costs in recognition.
 
@@ -91,6 +94,7 @@ def board(
             sizes=Sizes(records=records, probes=probes, public=public_photos),
             workers=workers,
             utility=utility,
+            only_finished=only_finished,
         ),
     )
 

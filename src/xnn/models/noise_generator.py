@@ -151,8 +151,7 @@ class NoisyFront(nn.Module):
     def clean(self, x: Tensor) -> Float[Tensor, "b n d"]:
         """Return LN_0(E) of maps above the cut: what the teacher sees."""
         with torch.no_grad():
-            tokens = self.upper(x)
-            return F.layer_norm(tokens, (self.shape.d,), eps=LAYER_NORM_EPS)
+            return clean_features(self.upper(x), self.shape.d)
 
     def add_noise(
         self, x: Tensor, clean: Float[Tensor, "b n d"], fresh: Tensor | None = None
@@ -206,6 +205,11 @@ class Opener(nn.Module):
         """Return the code as one token, its numbers as large as they matter."""
         code = self.coupling.inverse(sent.flatten(1))[:, : len(self.spread)]
         return (code * self.spread)[:, None]
+
+
+def clean_features(tokens: Float[Tensor, "b n d"], d: int) -> Float[Tensor, "b n d"]:
+    """Return LN_0 of the extractor's tokens; their width is told, so that it can be exported."""
+    return F.layer_norm(tokens, (d,), eps=LAYER_NORM_EPS)
 
 
 def _coupled(

@@ -16,6 +16,7 @@ from xnn.metrics.evaluation import Measured, pooled_rows
 from xnn.redteam.board import BoardSettings, OnCell, run_board
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec
+from xnn.redteam.judge import OTHERS
 from xnn.redteam.party import Party
 from xnn.redteam.policy import Line, Policy, apply
 from xnn.redteam.self_agreement import self_agreement
@@ -78,7 +79,8 @@ def audit_trials(policy: Policy, public_faces: PublicFaces) -> tuple[Trial, ...]
             wanted = (bool(rule.known_pairs), bool(rule.chosen_inputs))
             if wanted != (uses_pairs(name), uses_queries(name)):
                 continue
-            if rule.protocol in (card.goal, "rebuilt"):
+            asked = "linkage" if rule.protocol == OTHERS else rule.protocol
+            if asked in (card.goal, "rebuilt"):
                 trials.append(Trial(attack=name, knowledge=granted))
     return tuple(dict.fromkeys(trials))
 

@@ -6,7 +6,7 @@ processes of their own.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -20,7 +20,7 @@ from xnn.redteam.attempt import Found
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
 from xnn.redteam.trials import Trial
-from xnn.redteam.utility_cell import UtilitySpec, run_utility_cell
+from xnn.redteam.utility_cell import NOTHING_UPLOADED, UtilitySpec, run_utility_cell
 from xnn.schemes import find_scheme
 
 Spec = TypeVar("Spec", CellSpec, UtilitySpec)
@@ -46,6 +46,8 @@ class BoardSettings:
     utility: bool = True
     """Whether recognition is measured too."""
     utility_epochs: int = 10
+    only_finished: bool = False
+    """Show the cells that are there; run none."""
 
     def __post_init__(self) -> None:
         for scheme in self.schemes:
@@ -61,7 +63,7 @@ class BoardSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardCells:
-    """All finished cells, by scheme and column; one entry per seed."""
+    """Finished cells, by scheme and column; one entry per seed that was run."""
 
     attacks: dict[tuple[str, Trial], list[Found]]
     utility: dict[str, list[Found]]
@@ -83,14 +85,14 @@ def specs_of(base: CellSpec, settings: BoardSettings) -> list[CellSpec]:
 
 def num_cells(base: CellSpec, settings: BoardSettings) -> int:
     """Return how many cells a board has, finished ones included."""
-    utility = len(settings.schemes) * settings.seeds if settings.utility else 0
+    utility = (1 + len(settings.schemes)) * settings.seeds if settings.utility else 0
     return len(specs_of(base, settings)) + utility
 
 
 def run_board(
     base: CellSpec, settings: BoardSettings, cells: CellStore, *, on_cell: OnCell | None = None
 ) -> BoardCells:
-    """Run every cell that is not there yet and return all.
+    """Run every cell that is not there yet, unless only finished ones are wanted; return all.
 
     Args:
         base: Parties and extractor; its scheme, trial, seed and sizes are not used.
@@ -99,6 +101,7 @@ def run_board(
         on_cell: Told what has just been finished, or was there.
 
     Raises:
+        ConfigError: Only finished cells are wanted and there is none.
         CorruptError: A kept cell is damaged.
         XnnError: Some cells failed; all others were finished first and are kept.
     """
@@ -113,10 +116,18 @@ def run_board(
             epochs=settings.utility_epochs,
         )
         for seed in range(settings.seeds)
-        for scheme in (settings.schemes if settings.utility else ())
+        for scheme in ((NOTHING_UPLOADED, *settings.schemes) if settings.utility else ())
     ]
     context = multiprocessing.get_context("spawn")
     found: dict[CellSpec | UtilitySpec, Found] = {}
+    if settings.only_finished:
+        wanted: list[CellSpec | UtilitySpec] = [*costs, *specs]
+        found = {s: one for s in wanted if (one := cells.load(s.facts())) is not None}
+        if not found:
+            raise ConfigError(
+                "none of these cells is finished; run the board without only_finished"
+            )
+        return _in_order(costs, specs, found)
     with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_one_thread) as pool:
         for cost, one in _run(pool, run_utility_cell, costs, cells):
             found[cost] = one
@@ -124,11 +135,22 @@ def run_board(
         for spec, one in _run(pool, run_cell, specs, cells):
             found[spec] = one
             report(spec.name)
-    board = BoardCells(attacks={}, utility={})  # in the order of the settings, not of finishing
+    return _in_order(costs, specs, found)
+
+
+def _in_order(
+    costs: Sequence[UtilitySpec],
+    specs: Sequence[CellSpec],
+    found: Mapping[CellSpec | UtilitySpec, Found],
+) -> BoardCells:
+    """Return cells in the order of the settings, not of finishing; those not there are left out."""
+    board = BoardCells(attacks={}, utility={})
     for cost in costs:
-        board.utility.setdefault(cost.scheme, []).append(found[cost])
+        if cost in found:
+            board.utility.setdefault(cost.scheme, []).append(found[cost])
     for spec in specs:
-        board.attacks.setdefault((spec.scheme, spec.trial), []).append(found[spec])
+        if spec in found:
+            board.attacks.setdefault((spec.scheme, spec.trial), []).append(found[spec])
     return board
 
 

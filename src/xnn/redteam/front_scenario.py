@@ -10,15 +10,14 @@ from typing import final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float32, Int64, UInt8
 
 from xnn.attacks.knowledge import Knowledge, PublicFaces
 from xnn.attacks.observation import Observation, Oracle, OwnFaces
 from xnn.errors import FacesError, InsufficientDataError
 from xnn.metrics.identification import gallery_and_probes
+from xnn.models.noise_generator import clean_features
 from xnn.models.tail import Tail
-from xnn.models.vit import LAYER_NORM_EPS
 from xnn.redteam.truth import Truth
 from xnn.types import TokenShape
 
@@ -32,10 +31,7 @@ _QUERIES_PER_PHOTOGRAPH = 16
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontScenario:
-    """One trained front and the test subjects that nobody trained on.
-
-    Args of `play` say what the attacker is granted.
-    """
+    """One trained front and the test subjects that nobody trained on."""
 
     extractor: str
     suspects: OwnFaces
@@ -44,17 +40,14 @@ class FrontScenario:
     """The attacker's own faces, with clean features."""
     public_faces: PublicFaces
     send: Send
+    """What the attacker reads of a crop's z; see `front_device`."""
 
-    def play(
-        self, *, seed: int, opened: Callable[[np.ndarray], np.ndarray] | None, student: Tail | None
-    ) -> tuple[Observation, Truth]:
+    def play(self, *, seed: int, student: Tail | None) -> tuple[Observation, Truth]:
         """Intercept z of the probes and hand out what each side may see.
 
         Args:
             seed: Of the chance in z.
-            opened: Applied to every z before it is handed out: what the server sees, for attacks
-                that hold the server; None hands out z as it crosses.
-            student: The server's tail, for the same attacks.
+            student: The server's tail, for attacks that hold the server.
 
         Raises:
             FacesError: The attacker has no photograph.
@@ -67,8 +60,7 @@ class FrontScenario:
             chosen_inputs=_QUERIES_PER_PHOTOGRAPH * (len(self.public) + len(gallery)),
             labels=False,
         )
-        send = _seeded(self.send, seed)
-        sent = send if opened is None else (lambda crops: opened(send(crops)))
+        sent = _seeded(self.send, seed)
         asked = self.suspects.at(probes)
         observation = Observation(
             scheme="",
@@ -109,8 +101,7 @@ def counted(send: Send, limit: int) -> Oracle:
 def with_clean_features(faces: OwnFaces) -> OwnFaces:
     """Return faces whose tokens are LN(E(x)), as a front adds noise to them."""
     tokens = torch.from_numpy(np.ascontiguousarray(faces.tokens))
-    normed = F.layer_norm(tokens, (tokens.shape[-1],), eps=LAYER_NORM_EPS)
-    return faces.with_tokens(normed.numpy())
+    return faces.with_tokens(clean_features(tokens, tokens.shape[-1]).numpy())
 
 
 def rows_of(labels: Int64[np.ndarray, " b"], limit: int) -> Int64[np.ndarray, " r"]:

@@ -26,7 +26,10 @@ from xnn.redteam.judges import Judge
 from xnn.redteam.link_judgement import judge_links, judge_membership
 from xnn.redteam.truth import LinearKey, Truth
 
+OTHERS = "linkage-others"
+"""Protocol: linkage of people that no known pair shows."""
 _NUM_RESAMPLES = 1000
+_FEWEST_OTHERS = 2
 
 
 def measure(
@@ -42,6 +45,7 @@ def measure(
     | protocol | about | metrics |
     |---|---|---|
     | `linkage` | `scores` | rank-1, rank-10, EER, TAR at FAR; of one suspect, the best photograph |
+    | `linkage-others` | `scores` | the same, of probes whose person is in no known pair |
     | `instance` | `features` | rank-1 among the probes |
     | `features` | `features` | centred cosine, R2 |
     | `key` | `key` | order accuracy, matrix error, data error |
@@ -61,8 +65,7 @@ def measure(
         generator: Source of the resamples.
 
     Returns:
-        Rates with their chance level and resamples; a metric whose truth is not known, or that
-        needs more probes or suspects than there are, is left out.
+        Rates with chance level and resamples, but for those whose truth or probes are missing.
 
     Raises:
         ShapeError: A part of the answer has another shape than the probes, or is not finite.
@@ -72,7 +75,7 @@ def measure(
     room = _Room(truth, observation, generator)
     found: list[Measured] = []
     if answer.scores is not None:
-        found += room.search(answer.scores, "linkage")
+        found += room.search(answer.scores, "linkage") + room.others(answer.scores)
     if answer.features is not None:
         found += room.features(answer.features)
     if answer.key is not None and truth.key is not None:
@@ -100,13 +103,39 @@ class _Room:
     observation: Observation
     generator: np.random.Generator
 
-    def search(self, scores: Float[np.ndarray, "q g"], protocol: str) -> list[Measured]:
-        """Judge scores against the gallery; the best photograph of each suspect counts."""
+    def search(
+        self,
+        scores: Float[np.ndarray, "q g"],
+        protocol: str,
+        rows: Int64[np.ndarray, " r"] | None = None,
+    ) -> list[Measured]:
+        """Judge scores of all probes, or of some, against the whole gallery.
+
+        The best photograph of each suspect counts.
+        """
         suspects, columns = _best_by_label(scores, self.observation.gallery.labels)
+        asked = np.arange(len(columns)) if rows is None else rows
         judged = evaluate_scores(
-            columns, self.truth.labels, suspects, protocol=protocol, generator=self.generator
+            columns[asked],
+            self.truth.labels[asked],
+            suspects,
+            protocol=protocol,
+            generator=self.generator,
         )
         return list(judged.measured)
+
+    def others(self, scores: Float[np.ndarray, "q g"]) -> list[Measured]:
+        """Judge the probes of people that no known pair shows; nothing where there is no pair.
+
+        A pair names its class number outright, and with it every record of that class.
+        """
+        pairs = self.observation.pairs
+        if pairs is None:
+            return []
+        rows = np.flatnonzero(~np.isin(self.truth.labels, pairs.faces.labels))
+        if len(np.unique(self.truth.labels[rows])) < _FEWEST_OTHERS:
+            return []
+        return self.search(scores, OTHERS, rows)
 
     def features(self, recovered: Float[np.ndarray, "q n d"]) -> list[Measured]:
         """Judge features: whether they pick out the photograph, and how close they are."""

@@ -5,14 +5,13 @@ suspects; they are used once. The attacker's people are others.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from xnn.attacks.base import Attack
 from xnn.attacks.suite import ATTACKS
@@ -27,6 +26,13 @@ from xnn.owner.noise.finished import NoiseRun
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
 from xnn.redteam.attempt import Found, attempt
+from xnn.redteam.front_device import (
+    Remembered,
+    as_opened,
+    as_read,
+    device_of,
+    remembered_features,
+)
 from xnn.redteam.front_scenario import FrontScenario, rows_of, with_clean_features
 from xnn.redteam.judges import judges_for
 from xnn.redteam.party import Party, make_party
@@ -34,7 +40,6 @@ from xnn.redteam.verdicts import succeeded
 
 CONTROL = "plain"
 STUDENT, TEACHER = "student", "teacher"
-_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,7 @@ def measure_noise(
     """
     cells = CellStore(store / "cells")
     attacker = make_party(public, extractor, store)
+    features = remembered_features(extractor)
     named = _facts(victim, attacker, extractor, settings)
     parties = (STUDENT, TEACHER, *settings.chosen())
     found: dict[tuple[str, str], list[Found]] = {}
@@ -113,7 +119,7 @@ def measure_noise(
             if missing:
                 report(f"{preset}, seed {seed}: {', '.join(missing)}")
                 for party, one in _play(
-                    split, attacker, extractor, settings, preset, seed, store, missing
+                    split, attacker, extractor, settings, preset, seed, store, missing, features
                 ):
                     cells.save(facts | {"party": party}, *one)
                     kept[party] = one
@@ -132,6 +138,7 @@ def _play(
     seed: int,
     store: Path,
     missing: list[str],
+    features: Remembered,
 ) -> Any:
     """Train the front, yield what student and teacher reach, then each attacker's answer judged."""
     recipe = find_noise_preset(preset, extractor.card.shape)
@@ -141,7 +148,7 @@ def _play(
     run = train_noise(split, extractor, recipe, store / name, resume=True)
     trained = {"wall_s": time.monotonic() - start}
     suspects = _suspects(split, extractor, store)
-    send = _device(run, extractor)
+    send = device_of(run.front, extractor, features)
     generator = np.random.default_rng(seed)
     embedded = {STUDENT: _student(run, send(suspects.crops)), TEACHER: _teacher(run, suspects)}
     for party, embeddings in embedded.items():
@@ -151,37 +158,28 @@ def _play(
             )
             yield party, (evaluation.measured, trained)
     rows = rows_of(attacker.faces.labels, settings.public)
-    scenario = FrontScenario(
+    outside = FrontScenario(
         extractor=extractor.card.name,
         suspects=suspects,
         public=with_clean_features(attacker.restricted(rows)),
         public_faces="other_collection",
-        send=send,
+        send=as_read(run.front, send),
     )
+    inside = replace(outside, send=as_opened(run.front, send))
     for name, attack in settings.chosen().items():
         if name in missing:
+            scenario = inside if attack.card.needs_tail else outside
             yield name, _attack(attack, scenario, run, extractor.card.name, seed)
 
 
 def _attack(
     attack: Attack, scenario: FrontScenario, run: NoiseRun, extractor: str, seed: int
 ) -> Found:
-    holds_server = attack.card.needs_tail
-    opener = run.opener
-    opened = None
-    if holds_server and opener is not None:
-        found = opener  # bound for the type checker
-
-        def opened(sent: np.ndarray) -> np.ndarray:
-            with torch.no_grad():
-                return found(torch.from_numpy(sent)).numpy()
-
+    student = run.student if attack.card.needs_tail else None
     return attempt(
         attack,
         None,
-        lambda: scenario.play(
-            seed=seed, opened=opened, student=run.student if holds_server else None
-        ),
+        lambda: scenario.play(seed=seed, student=student),
         lambda: judges_for(extractor),
         seed=seed,
     )
@@ -193,20 +191,6 @@ def _suspects(split: FaceSet, extractor: Extractor, store: Path) -> Any:
     party = make_party(test, extractor, store)
     order = np.arange(len(party))
     return with_clean_features(party.restricted(order))
-
-
-def _device(
-    run: NoiseRun, extractor: Extractor
-) -> Callable[[UInt8[np.ndarray, "b 112 112 3"]], Float32[np.ndarray, "b m e"]]:
-    @torch.no_grad()
-    def send(crops: UInt8[np.ndarray, "b 112 112 3"]) -> Float32[np.ndarray, "b m e"]:
-        parts = [
-            run.front(extractor.prepare(torch.from_numpy(np.array(crops[i : i + _AT_ONCE]))))
-            for i in range(0, len(crops), _AT_ONCE)
-        ]
-        return torch.cat(parts).numpy()
-
-    return send
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@
     probes = 300            # optional, as the sizes below
     [[rule]]
     name = "no known pair"
-    protocol = "linkage"    # linkage, unlinkability, membership, rebuilt
+    protocol = "linkage"    # linkage, linkage-others, unlinkability, membership, rebuilt
     metric = "rank_1"
     known_pairs = 0
     max_times_chance = 2.0  # or: max = 0.1
@@ -21,8 +21,9 @@ from typing import Any
 from xnn.attacks.knowledge import Knowledge, PublicFaces
 from xnn.errors import ConfigError
 from xnn.files import disk_errors
+from xnn.redteam.judge import OTHERS
 
-_PROTOCOLS = ("linkage", "unlinkability", "membership", "rebuilt")
+_PROTOCOLS = ("linkage", OTHERS, "unlinkability", "membership", "rebuilt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class Rule:
                 f"rule {self.name!r}: protocol={self.protocol!r}; use one of "
                 f"{', '.join(_PROTOCOLS)}"
             )
+        if self.protocol == OTHERS and not self.known_pairs:
+            raise ConfigError(f"rule {self.name!r}: {OTHERS} is about known pairs; set known_pairs")
         if (self.max is None) == (self.max_times_chance is None):
             raise ConfigError(f"rule {self.name!r} gives one of max and max_times_chance")
         if self.max is not None and not 0 <= self.max <= 1:
@@ -180,7 +183,9 @@ def _judge(rule: Rule, rows: list[dict[str, Any]]) -> Line:
 
 
 def _matches(rule: Rule, row: dict[str, Any]) -> bool:
-    protocol = row["protocol"].split("-")[0]
+    protocol = row["protocol"]
+    if protocol != OTHERS:
+        protocol = protocol.split("-")[0]
     return (
         (protocol, row["metric"]) == (rule.protocol, rule.metric)
         and row["known_known_pairs"] == rule.known_pairs

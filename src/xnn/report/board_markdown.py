@@ -27,7 +27,7 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
     """
     lines = [
         "| scheme | rank-1 by person | worst linkage, no pair | by "
-        f"| worst with {pairs} pairs | by | guessing |",
+        f"| worst with {pairs} pairs, people of no pair | by | guessing |",
         "|---|---|---|---|---|---|---|",
     ]
     for line in summary.lines:
@@ -38,7 +38,8 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
             if worst is None:
                 shown += ["-", "-"]
             else:
-                shown += [_rate(worst), worst.trial.split(",")[0]]
+                everybody = " (of all people)" if known and worst.others is None else ""
+                shown += [_rate(worst) + everybody, worst.trial.split(",")[0]]
                 chance = _chance(worst)
         lines.append(f"| `{line.scheme}` | {' | '.join(shown)} | {chance} |")
     return "\n".join(lines) + "\n"
@@ -46,13 +47,13 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
 
 def trials_table(summary: BoardSummary) -> str:
     """Return a line per trial and a column per scheme; bold is broken."""
-    schemes = [line.scheme for line in summary.lines]
+    schemes = [line.scheme for line in summary.attacked]
     lines = [
         f"| attack | {' | '.join(f'`{scheme}`' for scheme in schemes)} |",
         f"|---|{'---|' * len(schemes)}",
     ]
     for trial in summary.trials:
-        cells = [_shown(line.cells.get(trial)) for line in summary.lines]
+        cells = [_shown(line.cells.get(trial)) for line in summary.attacked]
         lines.append(f"| {trial} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -79,7 +80,8 @@ def _shown(cell: BoardCell | None) -> str:
         return ""
     if cell.value is None:
         return "n/a" if cell.verdict == "not applicable" else cell.verdict
-    return _SIGNS.get(cell.verdict, "{}").format(_rate(cell))
+    shown = _SIGNS.get(cell.verdict, "{}").format(_rate(cell))
+    return shown if cell.others is None else f"{shown}; no pair: {_rate(cell.of_others())}"
 
 
 def _rate(cell: BoardCell) -> str:

@@ -106,7 +106,7 @@ def _heat(summary: BoardSummary) -> Html:
     rows = [
         [
             escape(trial),
-            *(_heat_cell(line.cells.get(trial)) for line in summary.lines),
+            *(_heat_cell(line.cells.get(trial)) for line in summary.attacked),
         ]
         for trial in summary.trials
     ]
@@ -118,7 +118,7 @@ def _heat(summary: BoardSummary) -> Html:
             ),
             table(
                 caption="A line per attack, a column per scheme",
-                headings=["attack", *(line.scheme for line in summary.lines)],
+                headings=["attack", *(line.scheme for line in summary.attacked)],
                 rows=rows,
             ),
         ]

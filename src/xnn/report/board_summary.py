@@ -1,7 +1,7 @@
 """A board's rows as a grid: a line per scheme, a column per trial, recognition beside them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xnn.attacks.base import HEADLINES
@@ -27,6 +27,15 @@ class BoardCell:
     chosen_inputs: int
     reason: str
     """Why there is no value."""
+    others: tuple[float, float, float] | None = None
+    """Value, low, high among people that no known pair shows, where that was measured."""
+
+    def of_others(self) -> "BoardCell":
+        """Return the cell with what was measured of people that no known pair shows."""
+        if self.others is None:
+            return self
+        value, low, high = self.others
+        return replace(self, value=value, low=low, high=high)
 
     @property
     def excess(self) -> float:
@@ -52,9 +61,12 @@ class SchemeLine:
         return _worst(list(self.cells.values()))
 
     def worst_with(self, *, known_pairs: int) -> BoardCell | None:
-        """Return the worst linkage trial that rests on so many known pairs and no queries."""
+        """Return the worst linkage trial that rests on so many known pairs and no queries.
+
+        With pairs, what counts is how people of no pair are linked, where that was measured.
+        """
         granted = [
-            cell
+            cell.of_others()
             for cell in self.cells.values()
             if cell.known_pairs == known_pairs and not cell.chosen_inputs
         ]
@@ -68,15 +80,25 @@ class BoardSummary:
     trials: tuple[str, ...]
     lines: tuple[SchemeLine, ...]
 
+    @property
+    def attacked(self) -> tuple[SchemeLine, ...]:
+        """The lines that were attacked at all: recognition without an upload is not."""
+        return tuple(line for line in self.lines if line.cells)
+
 
 def summarise(content: dict[str, Any]) -> BoardSummary:
     """Return the grid of a board's JSON, as `xnn board` writes it."""
     cells: dict[tuple[str, str], BoardCell] = {}
+    others = {
+        (row["scheme"], row["trial"]): (row["value"], row["low"], row["high"])
+        for row in content["rows"]
+        if (row["protocol"], row["metric"]) == ("linkage-others", "rank_1")
+    }
     for row in content["rows"]:
         key = row["scheme"], row["trial"]
         protocol = find_attack(row["attack"]).card.goal
         if (row["protocol"], row["metric"]) == (protocol, HEADLINES[protocol]):
-            cells[key] = _cell(row)
+            cells[key] = replace(_cell(row), others=others.get(key))
     trials = tuple(dict.fromkeys(row["trial"] for row in content["rows"]))
     utility = {
         row["scheme"]: row

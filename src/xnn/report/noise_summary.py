@@ -47,7 +47,7 @@ def front_lines(content: dict[str, Any]) -> tuple[FrontLine, ...]:
 
 
 def noise_markdown(content: dict[str, Any]) -> str:
-    """Return one table: a line per party, a column per preset."""
+    """Return one table: a line per party, a column per preset, and what guessing reaches."""
     lines = front_lines(content)
     names = list(dict.fromkeys(name for line in lines for name in line.attackers))
     table = [
@@ -58,7 +58,11 @@ def noise_markdown(content: dict[str, Any]) -> str:
     ]
     for name in names:
         cells = [_cell(line.attackers.get(name), share=True) for line in lines]
-        table.append(f"| attacker `{name}` | {' | '.join(cells)} |")
+        who = "holder of the server" if name == WHITE_BOX else "attacker"
+        table.append(f"| {who} `{name}` | {' | '.join(cells)} |")
+    chances = [line.student["chance"] for line in lines if line.student is not None]
+    if chances:
+        table.append(f"| guessing | {' | '.join(f'{chances[0]:.3f}' for _ in lines)} |")
     return "\n".join(table) + "\n"
 
 

@@ -26,7 +26,9 @@ from xnn.attacks.inference_phase.tail_from_scratch import (
     TailFromScratch,
     paper_settings,
 )
+from xnn.attacks.inference_phase.z_inversion import InversionSettings, ZInversion
 from xnn.attacks.statistics.embedding_reader import ReaderSettings
+from xnn.attacks.suite import ATTACKS
 from xnn.errors import InsufficientDataError
 from xnn.models.tail import TailConfig
 from xnn.training.presets import adamw_tail, tiny
@@ -68,6 +70,7 @@ CASES = {
         Case(NoisyGallery()),
         Case(QueryAveraging(AveragingSettings(repeats=2, reader=READER))),
         Case(AttributeHeads(), on_plain=0.2),
+        Case(ZInversion(InversionSettings(components=30))),
     )
 }
 
@@ -142,3 +145,12 @@ def test_the_papers_own_settings_train_too(play: Play, tmp_path: Path) -> None:
     answer = TailFromScratch(settings).run(scene.observation, seed=0, work_dir=tmp_path)
     assert scene.rank_1(answer.scores) > 2 * CHANCE
     assert sum(scene.asked) == 200 + 20
+
+
+def test_each_budget_of_the_denoiser_has_a_name_of_its_own() -> None:
+    cards = [RidgeDenoiser(DenoiserSettings(queries=q)).card for q in (10, 300)]
+    assert [card.name for card in cards] == ["ridge-denoiser-10", "ridge-denoiser"]
+    assert ["from 10 queries" in card.summary for card in cards] == [True, False]
+    for name, attack in ATTACKS.items():
+        if attack.card.phase == "inference":
+            assert attack.card.name == name

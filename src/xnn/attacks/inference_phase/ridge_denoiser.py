@@ -9,7 +9,7 @@ the clean gallery by a linker that never saw a z.
 Source: this project (redteam.md, A8b).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -50,12 +50,17 @@ class RidgeDenoiser(Attack):
         name="ridge-denoiser",
         phase="inference",
         goal="linkage",
-        summary="learns z to clean features by ridge from few queries, links what it denoised",
+        summary="learns z to clean features by ridge from 300 queries, links what it denoised",
         source="this project",
     )
 
     def __init__(self, settings: DenoiserSettings | None = None) -> None:
         self._settings = settings or DenoiserSettings()
+        if self._settings.queries != DenoiserSettings().queries:
+            # Another budget is another attacker: it stands on a line of its own.
+            own, queries = type(self).card, self._settings.queries
+            summary = own.summary.replace("300", str(queries))
+            self.card = replace(own, name=f"{own.name}-{queries}", summary=summary)
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
         """Refuse without a front end to query."""

@@ -2,12 +2,12 @@
 
 From z the attacker foresees the principal components of its photographs by ridge regression, and
 paints the face of every probe. A judge, not the attacker, says whether a recogniser knows the face
-again. The features behind z are decoded alike.
+again. The features behind z are decoded alike, and linked with the gallery.
 
 Source: this project (redteam.md, A7); the nonlinear decoder of the prototype's list is not here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -17,6 +17,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.inference_phase.queries import Queried, affordable, ask, no_queries, spread
+from xnn.attacks.inference_phase.ridge_denoiser import link
 from xnn.attacks.observation import Observation
 from xnn.attacks.statistics.denoiser import fit_denoiser
 from xnn.attacks.statistics.dual_ridge import DualRidge, fit_chosen
@@ -41,7 +42,7 @@ class InversionSettings:
     queries: int | None = None
     """Public photographs asked about; None takes all that the knowledge allows."""
     features: bool = True
-    """Whether the features behind z are decoded too."""
+    """Whether the features behind z are decoded and linked too."""
 
     def __post_init__(self) -> None:
         if self.components < 1:
@@ -87,15 +88,17 @@ class ZInversion(Attack):
             "strength": decode.strength,
             "pixels_unexplained": round(error, 4),
         }
-        features = None
+        pictures = pixels.paint(decode(observation.probe_records))
         if settings.features:
             denoise, found = fit_denoiser(
                 asked.records, asked.faces.tokens, observation.public.tokens, seed=seed
             )
-            features = denoise(observation.probe_records)
             details |= {f"features_{name}": value for name, value in found.items()}
-        pictures = pixels.paint(decode(observation.probe_records))
-        return Answer(pictures=pictures, features=features, details=details)
+            linked = link(
+                denoise(observation.probe_records), observation, seed=seed, details=details
+            )
+            return replace(linked, pictures=pictures)
+        return Answer(pictures=pictures, details=details)
 
 
 class _Pixels:

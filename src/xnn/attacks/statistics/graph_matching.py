@@ -40,26 +40,55 @@ class GraphProblem:
         return float(self._quadratic(match) + np.sum(self.linear * match))
 
     def _quadratic(self, match: Float64[np.ndarray, "n n"]) -> float:
-        return float(np.sum(self.records * (match @ self.public @ match.T)))
+        return 0.5 * float(np.sum(self._pull(match) * match))
 
     def climb(self, start: Float64[np.ndarray, "n n"], *, max_steps: int = 60) -> Match:
-        """Climb from a doubly stochastic matrix and round to the nearest permutation."""
-        match = start
+        """Climb from a doubly stochastic matrix and round to the nearest permutation.
+
+        The derivative of the quadratic part is linear in the match: it is carried along, so that a
+        step takes the products of one permutation only.
+        """
+        match, pull = start, self._pull(start)
         for _ in range(max_steps):
-            gradient = (
-                (self.records @ match @ self.public.transpose(0, 2, 1)).sum(axis=0)
-                + (self.records.transpose(0, 2, 1) @ match @ self.public).sum(axis=0)
-                + self.linear
-            )
-            direction = _permutation_matrix(_assign(-gradient)) - match
+            gradient = pull + self.linear
+            best = _assign(-gradient)
+            direction = _permutation_matrix(best) - match
             slope = float(np.sum(gradient * direction))
-            if slope < 1e-7 * max(1.0, abs(self.objective(match))):
+            value = 0.5 * float(np.sum(pull * match)) + float(np.sum(self.linear * match))
+            if slope < 1e-7 * max(1.0, abs(value)):
                 break
-            curvature = self._quadratic(direction)
+            change = self._pull_of(best) - pull
+            curvature = 0.5 * float(np.sum(change * direction))
             step = 1.0 if curvature >= 0 else min(1.0, -slope / (2 * curvature))
-            match = match + step * direction
+            match, pull = match + step * direction, pull + step * change
         place = _assign(-match)
         return Match(place=place, objective=self.objective(_permutation_matrix(place)))
+
+    def _pull(self, match: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
+        """Return the derivative of the quadratic part."""
+        return self._from_left(self.records @ match, self.records.transpose(0, 2, 1) @ match)
+
+    def _pull_of(self, place: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n n"]:
+        """Return the same of a permutation, whose products from the left are a new order."""
+        back = np.argsort(place)
+        return self._from_left(
+            self.records[:, :, back], self.records.transpose(0, 2, 1)[:, :, back]
+        )
+
+    def _from_left(
+        self, one: Float64[np.ndarray, "l n n"], other: Float64[np.ndarray, "l n n"]
+    ) -> Float64[np.ndarray, "n n"]:
+        if self._symmetric:
+            return 2 * _sum_of_products(one, self.public)
+        turned = self.public.transpose(0, 2, 1)
+        return _sum_of_products(one, turned) + _sum_of_products(other, self.public)
+
+    @property
+    def _symmetric(self) -> bool:
+        return all(
+            np.array_equal(layers, layers.transpose(0, 2, 1))
+            for layers in (self.records, self.public)
+        )
 
 
 def pose(
@@ -146,6 +175,17 @@ def _doubly_stochastic(matrix: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray
         matrix = matrix / matrix.sum(axis=1, keepdims=True)
         matrix = matrix / matrix.sum(axis=0, keepdims=True)
     return matrix
+
+
+def _sum_of_products(
+    left: Float64[np.ndarray, "l n n"], right: Float64[np.ndarray, "l n n"]
+) -> Float64[np.ndarray, "n n"]:
+    """Return the sum over layers of left times right, as one product."""
+    n = left.shape[1]
+    beside: Float64[np.ndarray, "n n"] = left.transpose(1, 0, 2).reshape(n, -1) @ right.reshape(
+        -1, n
+    )
+    return beside
 
 
 def _assign(cost: Float64[np.ndarray, "n n"]) -> Int64[np.ndarray, " n"]:

@@ -25,7 +25,7 @@ from xnn.attacks.statistics.class_gaussian import FEWEST_PEOPLE, ClassGaussian, 
 from xnn.attacks.statistics.likelihood import refine
 from xnn.attacks.statistics.moments import measure
 from xnn.attacks.statistics.unpaired import UnpairedSettings, recover_key, undo
-from xnn.attacks.training_phase.moment_recovery import refused_statistics
+from xnn.attacks.training_phase.moment_recovery import refused_positions
 from xnn.errors import InsufficientDataError
 from xnn.schemes import SchemeCard
 
@@ -67,7 +67,7 @@ class LabelAware(Attack):
         sizes = np.unique(observation.public.labels, return_counts=True)[1]
         if np.sum(sizes >= 2) < FEWEST_PEOPLE:
             return f"it needs {FEWEST_PEOPLE} people of its own with two photographs"
-        return refused_statistics(scheme, observation)
+        return refused_positions(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
         """Recover the key without class numbers, then climb the likelihood with them.

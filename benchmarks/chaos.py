@@ -205,6 +205,7 @@ class Chaos:
         self.student = load_server_bundle(bundles / "server")
         self.counts: Counter[str] = Counter()
         self._lock, self._local = threading.Lock(), threading.local()
+        self._callers: list[Caller] = []
         self._random = random.Random(seed)  # noqa: S311
         self._numbers = np.random.default_rng(seed)
         self.gate = Gate(workers)
@@ -219,6 +220,8 @@ class Chaos:
             if known is not None:
                 known.http.close()
             known = self._local.caller = Caller(url, self.site.keys["a"], self.site.bundles)
+            with self._lock:
+                self._callers.append(known)
         return known
 
     def count(self, what: str) -> None:
@@ -251,7 +254,9 @@ class Chaos:
                 break
         self.gate.end()
         failures = [worker.failure for worker in self.workers if worker.failure]
-        self.server.kill()
+        for worker in self.workers:
+            worker.join()
+        self.close()
         if failures:
             raise RuntimeError("; ".join(failures))
         return {
@@ -262,11 +267,15 @@ class Chaos:
                 len(ids) for w in self.workers for ids in w.truth.templates.values()
             ),
             "erased": sum(len(worker.truth.erased) for worker in self.workers),
-            "acknowledged_enrolments_lost": 0,
-            "erased_templates_returned": 0,
-            "index_differences": 0,
             "wall_s": round(time.monotonic() - start, 1),
         }
+
+    def close(self) -> None:
+        """Kill the server and hang up; no worker works any more."""
+        self.server.kill()
+        with self._lock:
+            for caller in self._callers:
+                caller.http.close()
 
     def _rest_and_check(self, when: str) -> None:
         self.gate.close()

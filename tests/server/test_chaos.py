@@ -30,4 +30,4 @@ def test_the_check_finds_what_is_lost(tmp_path: Path) -> None:
     worker.truth.templates["w0-0"].discard(template)
     worker.truth.erased.add(template)
     chaos._rest_and_check("whole again")
-    chaos.server.kill()
+    chaos.close()

@@ -242,7 +242,7 @@ def test_keys_are_made_used_and_revoked(shared: Running) -> None:
         assert httpx.get(f"{shared.url}/v1/keys", headers=headers).status_code == 200
         listed = caller.http.get("/v1/keys").json()["keys"]
         assert made["key_name"] in [key["key_name"] for key in listed]
-        assert made["api_key"].rpartition("_")[2] not in str(listed)
+        assert made["api_key"].split("_", 2)[2] not in str(listed)
         with shared.caller("b") as other:
             gone = other.http.delete(f"/v1/keys/{made['key_name']}")
             assert problem(gone) == (404, "unknown-name")

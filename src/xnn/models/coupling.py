@@ -64,25 +64,29 @@ class Coupling(nn.Module):
     def forward(self, code: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Hide a code; numbers beyond 4 standard deviations are cut off.
 
+        Both ways are computed in float64, so that the same input gives the same output whatever it
+        is batched with and whoever computes it; what is left is the rounding of z itself.
+
         Returns:
             Numbers in [0, 1).
         """
-        placed = (0.5 + _STEP * (code @ self.mixing)).clamp(0, 1 - _EDGE)
+        placed = (0.5 + _STEP * (code.double() @ self.mixing.double())).clamp(0, 1 - _EDGE)
         a, b = placed.chunk(2, dim=1)
         for i in range(len(self.weights)):
             a, b = b, _wrap(a + self._noise(i, b))
-        return torch.cat([a, b], dim=1)
+        return _wrap(torch.cat([a, b], dim=1).to(code.dtype))
 
     def inverse(self, sent: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
-        """Take the noise off again; exact but for rounding, which each round multiplies."""
-        a, b = sent.chunk(2, dim=1)
+        """Take the noise off again; exact but for z's own rounding, which each round multiplies."""
+        a, b = sent.double().chunk(2, dim=1)
         for i in reversed(range(len(self.weights))):
             a, b = _wrap(b - self._noise(i, a)), a
-        return (torch.cat([a, b], dim=1) - 0.5) @ self.mixing.T / _STEP
+        code = (torch.cat([a, b], dim=1) - 0.5) @ self.mixing.double().T / _STEP
+        return code.to(sent.dtype)
 
     def _noise(self, i: int, half: Float[Tensor, "b h"]) -> Float[Tensor, "b h"]:
-        angles = ((half - 0.5) * (self.gain / _STEP)) @ self.weights[i] + self.phases[i]
-        noise: Tensor = 2 * torch.sin(angles) @ self.turns[i]
+        weights, phases, turns = (t[i].double() for t in (self.weights, self.phases, self.turns))
+        noise: Tensor = 2 * torch.sin((half - 0.5) * (self.gain / _STEP) @ weights + phases) @ turns
         return noise
 
 

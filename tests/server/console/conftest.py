@@ -19,7 +19,7 @@ from xnn.server.routes.console import ConsolePages
 Open = Callable[..., Watched]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     need_browser()
     with sync_playwright() as started:

@@ -155,3 +155,15 @@ def test_dctdp_adds_its_noise_in_usual_sizes_and_says_where_each_block_is() -> N
     assert torch.equal(loud[..., 189:], quiet[..., 189:])
     assert quiet[0, 0, 189:].tolist() == pytest.approx([-1, -1, math.sqrt(2)])
     assert len(torch.unique(quiet[0, :, 189:191], dim=0)) == 196
+
+
+def test_paper_relu_is_a_relu_between_two_matrices() -> None:
+    x = torch.from_numpy(np.random.default_rng(1).normal(size=(3, SHAPE.n, SHAPE.d))).double()
+    records = find_scheme("paper-relu").bind(SHAPE, KeyStream(SEED)).obfuscate(x).numpy()
+    stream = KeyStream(SEED)
+    order = stream.permutation(SHAPE.n)
+    first, second = (draw_matrix(stream, SHAPE.d, "gaussian") for _ in range(2))
+    for record, sample in zip(records, x.numpy(), strict=True):
+        for token, place in zip(record, order, strict=True):
+            hidden = np.array([max(sample[place] @ column, 0.0) for column in first.T])
+            np.testing.assert_allclose(token, hidden @ second, rtol=1e-10)

@@ -10,6 +10,7 @@ from xnn.schemes.mixing import MAX_WEIGHT, Mixing
 from xnn.schemes.neuracrypt import NeuraCrypt
 from xnn.schemes.noise import NoiseOnly
 from xnn.schemes.paper import Paper
+from xnn.schemes.paper_relu import PaperRelu
 from xnn.schemes.plain import Plain
 from xnn.schemes.pooled import Pooled
 from xnn.schemes.random_projection import RandomProjection
@@ -52,6 +53,7 @@ _ALL: tuple[Scheme, ...] = (
     NoiseOnly(name="gaussian-noise-3", noise="gaussian", strength=3.0),
     NoiseOnly(name="laplace-noise-1", noise="laplace", strength=1.0),
     RandomProjection(),
+    PaperRelu(),
     Mixing(name="mixup", num_mixed=2, max_weight=1.0, signs=False, source="arXiv:1710.09412"),
     Mixing(
         name="instahide", num_mixed=4, max_weight=MAX_WEIGHT, signs=True, source="arXiv:2010.02772"

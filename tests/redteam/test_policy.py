@@ -1,5 +1,7 @@
 """Policies: what they say of rows, and what they refuse to read."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from xnn.errors import ConfigError, StorageError
 from xnn.redteam.audit import audit_trials
 from xnn.redteam.policy import DEFAULT_POLICY, Policy, Rule, apply, load_policy
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -68,7 +72,32 @@ def test_what_does_not_count() -> None:
 
 def test_the_default_policy_speaks_of_four_things() -> None:
     protocols = [rule.protocol for rule in DEFAULT_POLICY.rules]
-    assert protocols == ["linkage", "linkage", "unlinkability", "membership"]
+    assert protocols == ["linkage", "linkage-others", "unlinkability", "membership"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "holds"),
+    [
+        ("paper", [False, False, False]),
+        ("pooled-noise-2", [True, False, True]),
+        ("pooled-noise-4", [True, True, True]),
+        ("pooled-noise-6", [True, True, True]),
+    ],
+)
+def test_what_the_default_policy_says_of_the_committed_board(
+    scheme: str, holds: list[bool]
+) -> None:
+    board = json.loads((RESULTS / "board-dlib.json").read_text())
+    rows = [one for one in board["rows"] if one["scheme"] == scheme]
+    lines = apply(DEFAULT_POLICY, rows)
+    assert [line.passed for line in lines] == [*holds, None], "membership is not on that board"
+
+
+def test_people_named_by_a_pair_would_fail_any_scheme_with_class_numbers() -> None:
+    board = json.loads((RESULTS / "board-dlib.json").read_text())
+    rows = [one for one in board["rows"] if one["scheme"] == "pooled-noise-6"]
+    everybody = dataclasses.replace(DEFAULT_POLICY.rules[1], protocol="linkage")
+    assert judged(*rows, rule=everybody).passed is False
 
 
 def write(path: Path, text: str) -> Path:

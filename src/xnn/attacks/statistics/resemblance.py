@@ -65,25 +65,6 @@ def identity_space(faces: OwnFaces, public: OwnFaces) -> Float64[np.ndarray, "b 
     return moved
 
 
-def likeness(
-    known: OwnFaces, owner: Int64[np.ndarray, " k"], gallery: OwnFaces, public: OwnFaces
-) -> Float64[np.ndarray, "c p"]:
-    """Return the cosine of each known person with each person of the gallery.
-
-    Args:
-        known: Photographs whose classes are known.
-        owner: Class of each, 0..c-1, all present.
-        gallery: A column per distinct label, rising.
-        public: As in `identity_space`.
-    """
-    _, members = np.unique(gallery.labels, return_inverse=True)
-    left, right = (
-        _unit(_class_means(identity_space(faces, public), numbers))
-        for faces, numbers in ((known, owner), (gallery, members))
-    )
-    return left @ right.T
-
-
 def layer_weights(
     layers: Sequence[dict[str, Float64[np.ndarray, "c c"]]],
     targets: Sequence[Float64[np.ndarray, "c c"]],

@@ -7,8 +7,7 @@ people of its gallery, and finds the match under which they agree best. No pair 
 part of the key is recovered: a matrix, a secret nonlinearity, an order per record or noise change
 little as long as a tail can still tell the classes apart.
 
-Known pairs are not needed; where held, each hints at the person of its class, and far fewer of them
-suffice than a regression would need.
+Known pairs are not used: `class-anchors` is the attack for them.
 
 Which statistics of records show resemblance best, the attacker learns on its own photographs under
 keys of its own.
@@ -30,11 +29,9 @@ from xnn.attacks.observation import Observation, OwnFaces
 from xnn.attacks.own_keys import OwnKeys
 from xnn.attacks.statistics.bred_matching import BreedingSettings, bred_matching
 from xnn.attacks.statistics.graph_matching import Match
-from xnn.attacks.statistics.pair_rows import rows_of_pairs
 from xnn.attacks.statistics.resemblance import (
     embedding_map,
     layer_weights,
-    likeness,
     record_layers,
     standardised,
 )
@@ -85,7 +82,6 @@ class LabelConstellation(Attack):
 
         Args:
             observation: Needs class numbers with the records; at least 8 classes and 8 people.
-                Uses known pairs where there are any.
             seed: Draws the attacker's keys and the starts of the search.
             work_dir: Not used.
 
@@ -201,24 +197,6 @@ def _problem(
 def _padded(layer: Float64[np.ndarray, "c c"], size: int) -> Float64[np.ndarray, "n n"]:
     missing = size - len(layer)
     return np.pad(layer, ((0, missing), (0, missing)))
-
-
-def _hints(
-    observation: Observation, members: Int64[np.ndarray, " r"], size: int
-) -> Float64[np.ndarray, "n n"] | None:
-    """Return what known pairs say of their classes: the known face against those of the gallery."""
-    if observation.pairs is None:
-        return None
-    rows = rows_of_pairs(observation.pairs, observation.records)
-    known = np.flatnonzero(rows >= 0)
-    hints = np.zeros((size, size))
-    if len(known) == 0:
-        return hints
-    classes, owner = np.unique(members[rows[known]], return_inverse=True)
-    faces = observation.pairs.faces.at(known)
-    alike = likeness(faces, owner, observation.gallery, observation.public)
-    hints[np.ix_(classes, np.arange(alike.shape[1]))] = size * alike
-    return hints
 
 
 def _agreement(

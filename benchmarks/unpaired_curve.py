@@ -2,9 +2,10 @@
 
     FACES=../shared/data python benchmarks/unpaired_curve.py --extractor dlib
 
-Victims are one half of the people in celeba/ below FACES; records of theirs under the paper's
-scheme are drawn at random. The attacker owns the other half (K3: same collection) or pictures from
-lfw/ (K2: another collection, grey). Every row is one key and one draw of records.
+Victims are some of the people in celeba/ below FACES; records of theirs under the paper's scheme
+are drawn at random. The attacker owns the other people (K3: same collection) or pictures from lfw/
+(K2: another collection, grey). Every row is one key and one draw of records. The file is written
+after every row, so that a run that is stopped keeps what it measured.
 """
 
 import argparse
@@ -34,35 +35,50 @@ def main() -> None:
     """Measure and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--extractor", default="dlib")
-    parser.add_argument("--records", default="5,10,25,50,100,200,500,1000,2000")
+    parser.add_argument("--records", default="5,10,25,50,100,200,500,1000,2000,4000")
     parser.add_argument("--keys", type=int, default=3)
     parser.add_argument("--public", type=int, default=1500, help="the attacker's pictures")
     parser.add_argument("--levels", default="K2,K3")
+    parser.add_argument("--victims", type=float, default=0.84, help="share of celeba's people")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     faces = Path(os.environ.get("FACES", "../shared/data"))
     if not (faces / "celeba").is_dir() or not (faces / "lfw").is_dir():
         sys.exit(f"SKIPPED: no celeba/ and lfw/ below {faces}; set FACES. Nothing was measured")
     extractor = load_extractor(options.extractor)
-    victims, others = halves(load_faces(faces / "celeba"))
+    victims, others = divided(load_faces(faces / "celeba"), options.victims)
     held = extract(extractor, victims)
     own = {
         "K3": extract(extractor, drawn(others, options.public)),
         "K2": extract(extractor, drawn(load_faces(faces / "lfw"), options.public)),
     }
+    out = options.out or Path(f"benchmarks/results/unpaired-curve-{options.extractor}.json")
     rows: list[dict[str, Any]] = []
-    for level in options.levels.split(","):
-        for count in map(int, options.records.split(",")):
-            if count > len(held):
-                print(f"{count} records: left out, the victims have {len(held)} photographs")
-                continue
+    for count in map(int, options.records.split(",")):
+        if count > len(held):
+            print(f"{count} records: left out, the victims have {len(held)} photographs")
+            continue
+        for level in options.levels.split(","):
             for seed in range(options.keys):
                 row = measure(held, own[level], count, seed)
                 rows.append({"extractor": options.extractor, "public": level, **row})
                 print(rows[-1], flush=True)
-    out = options.out or Path(f"benchmarks/results/unpaired-curve-{options.extractor}.json")
-    command = f"python benchmarks/unpaired_curve.py --extractor {options.extractor}"
-    result = {
+                write_json(out, result_of(options, rows, held, own))
+
+
+def result_of(
+    options: argparse.Namespace,
+    rows: list[dict[str, Any]],
+    held: np.ndarray,
+    own: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """Return what is written: how it was made, every row, and what they amount to."""
+    command = (
+        f"python benchmarks/unpaired_curve.py --extractor {options.extractor} "
+        f"--records {options.records} --levels {options.levels} --keys {options.keys} "
+        f"--public {options.public} --victims {options.victims}"
+    )
+    return {
         "command": command,
         "scheme": "paper",
         "victim_photographs": len(held),
@@ -72,13 +88,12 @@ def main() -> None:
         "rows": rows,
         "cells": pooled(rows),
     }
-    write_json(out, result)
 
 
-def halves(faces: FaceSet) -> tuple[FaceSet, FaceSet]:
-    """Return two halves with different people."""
+def divided(faces: FaceSet, share: float) -> tuple[FaceSet, FaceSet]:
+    """Return two parts with different people, the first with that share of them."""
     people = np.random.default_rng(0).permutation(np.array(faces.subjects))
-    first = set(people[: len(people) // 2].tolist())
+    first = set(people[: round(share * len(people))].tolist())
     parts = [
         tuple(s for s in faces.samples if (s.subject in first) == inside)
         for inside in (True, False)

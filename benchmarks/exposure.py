@@ -2,6 +2,9 @@
 
 Reads FACES (celeba/ as victims, lfw/ as the public set). One JSON of curves per extractor goes to
 benchmarks/results, and all that were measured together make src/xnn/owner/exposure_budgets.json.
+The curve over known pairs is measured at the sizes of the board, so that the cells of one, where
+`--cells` names them, serve both. Attacks may be run in turns: `--only-finished` then makes the
+curves of all that are named.
 """
 
 import argparse
@@ -17,7 +20,7 @@ from xnn.cli.parties import base_spec, load_parties
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.dataset import load_faces
 from xnn.files import write_json
-from xnn.redteam.board import BoardSettings, num_cells, run_board
+from xnn.redteam.board import BoardSettings, run_board
 from xnn.redteam.casting import Sizes
 from xnn.redteam.exposure import budgets, exposure_trials
 from xnn.redteam.verdicts import attack_rows
@@ -33,9 +36,19 @@ ATTACKS_TRIED = (
     "token-clusters",
     "label-constellation",
     "class-averaging",
+    "class-reading",
+    "gram-features",
+    "distilled-linkage",
+    "learned-alignment",
     "known-plaintext",
+    "class-anchors",
     "learned-inversion",
 )
+SIZES = {
+    "records": Sizes(records=5000, probes=200, public=2000),
+    "known_pairs": Sizes(records=2000, probes=300, public=2000),
+}
+"""By what is counted."""
 
 
 def main() -> int:
@@ -46,9 +59,10 @@ def main() -> int:
     parser.add_argument("--attacks", default=",".join(ATTACKS_TRIED))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--records", default="5,10,25,50,100,250,1000,4000")
-    parser.add_argument("--pairs", default="1,4,16,64,256")
+    parser.add_argument("--pairs", default="1,4,16,100,1000")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cells", type=Path, required=True, help="folder for finished cells")
+    parser.add_argument("--only-finished", action="store_true", help="run no cell")
     parser.add_argument("--collect", action="store_true", help="only write the shipped table")
     options = parser.parse_args()
     if not options.collect:
@@ -73,40 +87,57 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
         records=[int(n) for n in options.records.split(",")],
         pairs=[int(n) for n in options.pairs.split(",")],
     )
-    settings = BoardSettings(
-        schemes=tuple(options.schemes.split(",")),
-        trials=trials,
-        seeds=options.seeds,
-        sizes=Sizes(records=5000, probes=200, public=2000),
-        workers=options.workers,
-        utility=False,
-    )
-    base = base_spec(
-        ours,
-        theirs,
-        options.cells,
-        extractor=options.extractor,
-        split_depth=None,
-        scheme=settings.schemes[0],
-        trial=trials[0],
-    )
-    total, done = num_cells(base, settings), [0]
+    done = [0]
 
     def tell(text: str) -> None:
         done[0] += 1
-        print(f"{done[0]}/{total} {text}", file=sys.stderr)
+        print(f"{done[0]} {text}", file=sys.stderr)
 
-    found = run_board(base, settings, CellStore(options.cells), on_cell=tell)
-    rows = budgets(attack_rows(found, extractor=options.extractor))
-    content = {
-        "command": f"benchmarks/exposure.py --extractor {options.extractor} --schemes "
-        f"{options.schemes} --attacks {options.attacks} --seeds {options.seeds}",
-        "victim": "celeba",
-        "public": "lfw",
-        "seeds": options.seeds,
-        "rows": [row | {"version": find_scheme(row["scheme"]).card.version} for row in rows],
-    }
-    write_json(RESULTS / f"exposure-{options.extractor}.json", json.loads(json.dumps(content)))
+    found: list[dict[str, Any]] = []
+    for counted, sizes in SIZES.items():
+        wanted = tuple(t for t in trials if bool(t.knowledge.known_pairs) == (counted != "records"))
+        if not wanted:
+            continue
+        settings = BoardSettings(
+            schemes=tuple(options.schemes.split(",")),
+            trials=wanted,
+            seeds=options.seeds,
+            sizes=sizes,
+            workers=options.workers,
+            utility=False,
+            only_finished=options.only_finished,
+        )
+        base = base_spec(
+            ours,
+            theirs,
+            options.cells,
+            extractor=options.extractor,
+            split_depth=None,
+            scheme=settings.schemes[0],
+            trial=wanted[0],
+        )
+        board = run_board(base, settings, CellStore(options.cells), on_cell=tell)
+        found += attack_rows(board, extractor=options.extractor)
+    command = (
+        f"benchmarks/exposure.py --extractor {options.extractor} --schemes {options.schemes} "
+        f"--attacks {options.attacks} --records {options.records} --pairs {options.pairs} "
+        f"--seeds {options.seeds}"
+    )
+    rows = [
+        row | {"version": find_scheme(row["scheme"]).card.version, "command": command}
+        for row in budgets(found)
+    ]
+    path = RESULTS / f"exposure-{options.extractor}.json"
+    measured = {row["scheme"] for row in rows}
+    kept = [row for row in earlier(path) if row["scheme"] not in measured]
+    content = {"victim": "celeba", "public": "lfw", "seeds": options.seeds, "rows": kept + rows}
+    write_json(path, json.loads(json.dumps(content)))
+
+
+def earlier(path: Path) -> list[dict[str, Any]]:
+    """Return the rows that are there already: schemes may be measured one after the other."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": []}
+    return [{"command": content.get("command"), **row} for row in content["rows"]]
 
 
 def collect() -> None:

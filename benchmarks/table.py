@@ -13,11 +13,15 @@ from typing import Any
 
 from xnn.report.board_markdown import board_markdown, costs_table, trials_table
 from xnn.report.board_summary import summarise
+from xnn.report.frontier import frontier_svg, frontier_text
+from xnn.report.markup import escape
 from xnn.report.noise_summary import noise_markdown
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 EXTRACTORS = ("dlib", "vit-s14")
+FEWEST_POINTS = 4
+"""Of a picture."""
 UTILITY_CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with
 its own split, keys and training; 95 % intervals over subjects. Chance of rank-1: 1 in 58. The
 paper's own tables were not available to us; in its authors' code the gap between plain and keyed
@@ -50,6 +54,7 @@ METRICS = ("rank_1", "eer", "tar_at_far_0.001")
 def main() -> int:
     """Write or check every table."""
     stale = [name for name, tables in DOCUMENTS.items() if not fill(ROOT / name, tables)]
+    stale += [drawing(name).name for name in EXTRACTORS if not draw_frontier(name)]
     if stale and "--check" in sys.argv:
         print(f"{', '.join(stale)}: other numbers than benchmarks/results; run benchmarks/table.py")
         return 1
@@ -66,6 +71,39 @@ def fill(path: Path, tables: dict[str, Callable[[], str]]) -> bool:
     if text != before and "--check" not in sys.argv:
         path.write_text(text, encoding="utf-8")
     return text == before
+
+
+def drawing(extractor: str) -> Path:
+    """Return where the picture of an extractor's frontier is."""
+    return ROOT / "docs" / f"frontier-{extractor}.svg"
+
+
+def has_frontier(content: dict[str, Any] | None) -> bool:
+    """Tell whether a board holds enough schemes, with recognition, for a picture."""
+    return content is not None and frontier_text(content).count(";") >= FEWEST_POINTS
+
+
+def draw_frontier(extractor: str) -> bool:
+    """Draw recognition against leak; tell whether the picture already showed these numbers."""
+    content, path = load(f"board-{extractor}"), drawing(extractor)
+    if content is None or not has_frontier(content):
+        return True
+    # By its words, as other versions of matplotlib draw the same numbers otherwise.
+    shown = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if f'aria-label="{escape(frontier_text(content))}"' in shown:
+        return True
+    if "--check" not in sys.argv:
+        path.write_text(frontier_svg(content), encoding="utf-8")
+    return False
+
+
+def frontiers() -> str:
+    """Return the pictures of recognition against leak, as links."""
+    return "\n".join(
+        f"![Recognition against the worst leak, behind {name}]({drawing(name).name})\n"
+        for name in EXTRACTORS
+        if has_frontier(load(f"board-{name}"))
+    )
 
 
 def readme() -> str:
@@ -284,7 +322,7 @@ def load(name: str) -> dict[str, Any] | None:
 DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": readme, "noise": noise},
     "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure, "noise": noise},
-    "docs/schemes.md": {"boards": boards},
+    "docs/schemes.md": {"frontier": frontiers, "boards": boards},
     "docs/research/noise.md": {"games": games},
     "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }

@@ -28,7 +28,7 @@ class Budget:
     """Fewest records held at which linkage without any pair exceeded twice chance; None: never."""
     records_measured_to: int
     known_pairs: int | None
-    """The same for known pairs."""
+    """The same for known pairs, and people of whom none is known."""
     pairs_measured_to: int
     worst: float | None
     """Worst linkage rank-1 on the records curve, at any count."""
@@ -45,12 +45,21 @@ class Budget:
         if self.records is None:
             return (
                 f"{behind}: no attack of this suite linked records to people from the upload alone "
-                f"with up to {self.records_measured_to} records under one key"
+                f"with up to {self.records_measured_to} records under one key{self._pairs()}"
             )
         return (
             f"{behind}: {self.records} records under one key were enough to link records to people "
-            f"without any known pair (worst rank-1 {self.worst:.2f}, guessing {self.chance:.3f})"
+            f"without any known pair (worst rank-1 {self.worst:.2f}, guessing "
+            f"{self.chance:.3f}){self._pairs()}"
         )
+
+    def _pairs(self) -> str:
+        """Say what known pairs add, for people of whom none is known."""
+        if self.known_pairs is not None:
+            return f"; {self.known_pairs} known pairs linked people of whom none was known"
+        if self.pairs_measured_to:
+            return f"; up to {self.pairs_measured_to} known pairs linked nobody else"
+        return ""
 
 
 def find_budget(scheme: str, version: int, extractor: str) -> Budget | None:

@@ -53,12 +53,12 @@ def budgets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         Rows with scheme, extractor, counts ("records" or "known_pairs"), curve (count, value, low,
         high, chance and the attack that reached it) and budget: the first count whose low end
-        exceeds twice chance, None where none did.
+        exceeds twice chance, None where none did. With known pairs, what counts is how people of
+        no pair are linked, where that was measured: a pair names its own person under any scheme
+        that is trained with class numbers.
     """
     found: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
-    for row in rows:
-        if (row["protocol"], row["metric"]) != ("linkage", "rank_1") or row["value"] is None:
-            continue
+    for row in _with_people_of_no_pair(rows):
         kind = "known_pairs" if row["known_known_pairs"] else "records"
         count = row[f"known_{kind}"]
         if count is None or row["verdict"] == "not working":
@@ -67,6 +67,18 @@ def budgets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if count not in curve or row["value"] > curve[count]["value"]:
             curve[count] = row
     return [_budget(*key, curve) for key, curve in found.items()]
+
+
+def _with_people_of_no_pair(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row of rank-1 for each trial: of people of no pair where there is one."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for protocol in ("linkage", "linkage-others"):
+        for row in rows:
+            if (row["protocol"], row["metric"]) == (protocol, "rank_1") and row[
+                "value"
+            ] is not None:
+                found[row["scheme"], row["extractor"], row["attack"], row["trial"]] = row
+    return list(found.values())
 
 
 def _budget(

@@ -8,6 +8,7 @@ from typing import Any
 
 from xnn.errors import MissingExtraError
 from xnn.report.markup import Html, escape
+from xnn.report.style import STYLE
 
 # Stand-ins that matplotlib writes and the style sheet's variables replace, so that one drawing
 # serves light and dark.
@@ -54,6 +55,25 @@ def draw(plot: Callable[[Any], None], *, name: str, alt: str) -> Html:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    return draw_figure(
+        lambda figure: plot(figure.add_subplot()), size=(5.4, 3.7), name=name, alt=alt
+    )
+
+
+def draw_figure(
+    plot: Callable[[Any], None], *, size: tuple[float, float], name: str, alt: str
+) -> Html:
+    """Do as `draw` does for a function that lays out a whole figure.
+
+    Args:
+        plot: Gets the figure.
+        size: Width and height in inches.
+        name: Unique on the page, letters and hyphens.
+        alt: What the drawing shows, for who cannot see it.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         matplotlib = importlib.import_module("matplotlib")
         figure_module = importlib.import_module("matplotlib.figure")
@@ -63,10 +83,20 @@ def draw(plot: Callable[[Any], None], *, name: str, alt: str) -> Html:
         ) from error
     content = io.StringIO()
     with matplotlib.rc_context(_SETTINGS):
-        figure = figure_module.Figure(figsize=(5.4, 3.7), layout="constrained")
-        plot(figure.add_subplot())
+        figure = figure_module.Figure(figsize=size, layout="constrained")
+        plot(figure)
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
     return _adopt(content.getvalue(), name=name, alt=alt)
+
+
+def stand_alone(drawing: Html) -> str:
+    """Return a drawing as a file of its own: light colours, on paper, with its name space."""
+    svg = str(drawing)
+    for colour, value in re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", STYLE.partition("@media")[0]):
+        svg = svg.replace(f"var({colour})", value)
+    head, body = svg.split(">", 1)
+    paper = '<rect width="100%" height="100%" fill="#fdfcf9"/>'
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{paper}{body}\n'
 
 
 def _adopt(svg: str, *, name: str, alt: str) -> Html:

@@ -1,0 +1,104 @@
+"""The frontier of a board: recognition against the worst leak, for three grades of known pairs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from xnn.report.board_summary import BoardCell, SchemeLine, summarise
+from xnn.report.svg import INK, MUTED, SERIES, draw_figure, stand_alone
+
+SHOWN = (
+    "plain", "paper", "paper-haar", "paper-fresh-order", "pooled", "pooled-noise-2",
+    "pooled-noise-4", "pooled-noise-6", "pooled-noise-16", "gaussian-noise-1", "gaussian-noise-3",
+    "laplace-noise-1", "random-projection",
+)  # fmt: skip
+"""Schemes whose recognition can be compared: mixtures of several people are left out."""
+
+PANELS = ((0, "no known pair", 2.0), (16, "16 known pairs", 5.0), (100, "100 known pairs", 5.0))
+"""Known pairs, words for them, and the leak aimed at in multiples of guessing."""
+
+UTILITY_POINTS = 0.05
+"""Recognition that may be lost against `plain`."""
+
+_FLOOR = 1e-3
+_GROUPS = ("plain", "paper", "pooled")
+_OTHERS = "without a rotation"
+
+
+def frontier_svg(content: dict[str, Any]) -> str:
+    """Return a drawing of a board's JSON, a file of its own.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    lines = _shown(content)
+    return stand_alone(
+        draw_figure(
+            lambda figure: _plot(figure, lines),
+            size=(11.0, 4.6),
+            name="frontier",
+            alt=frontier_text(content),
+        )
+    )
+
+
+def frontier_text(content: dict[str, Any]) -> str:
+    """Return in words, number by number, what the drawing shows."""
+    parts = []
+    for line in _shown(content):
+        leaks = [
+            f"{words} {cell.value:.3f}"
+            for pairs, words, _ in PANELS
+            if (cell := line.worst_with(known_pairs=pairs)) is not None
+        ]
+        parts.append(f"{line.scheme}: {_utility(line)['value']:.3f}; {', '.join(leaks)}")
+    return f"Rank-1 by person, then the worst linkage: {'. '.join(parts)}"
+
+
+def _shown(content: dict[str, Any]) -> list[SchemeLine]:
+    lines = {line.scheme: line for line in summarise(content).attacked if line.utility}
+    return [lines[scheme] for scheme in SHOWN if scheme in lines]
+
+
+def _plot(figure: Any, lines: Sequence[SchemeLine]) -> None:
+    axes = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
+    plain = next((_utility(line)["value"] for line in lines if line.scheme == "plain"), None)
+    for axis, (pairs, words, times) in zip(axes, PANELS, strict=True):
+        cells = [line.worst_with(known_pairs=pairs) for line in lines]
+        for number, (line, cell) in enumerate(zip(lines, cells, strict=True), start=1):
+            if cell is not None:
+                _point(axis, number, line, cell)
+        chance = next((cell.chance for cell in cells if cell is not None and cell.chance), None)
+        if chance is not None:
+            axis.axhline(chance, color=MUTED, linestyle=":", linewidth=1.2)
+            axis.axhline(times * chance, color=MUTED, linestyle="--", linewidth=1.0)
+        if plain is not None:
+            axis.axvline(plain - UTILITY_POINTS, color=MUTED, linestyle="--", linewidth=1.0)
+        axis.set(title=words, yscale="log", ylim=(_FLOOR, 1.6), xlabel="Rank-1 by person")
+    axes[0].set(ylabel="Worst linkage, rank-1")
+    axes[0].set_yticks([0.001, 0.01, 0.1, 1], ["0.001", "0.01", "0.1", "1"])
+    handles = [
+        axes[0].plot([], [], "o", color=_colour(line.scheme), label=f"{i} {line.scheme}")[0]
+        for i, line in enumerate(lines, start=1)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9.5)
+
+
+def _point(axis: Any, number: int, line: SchemeLine, cell: BoardCell) -> None:
+    utility, colour = _utility(line), _colour(line.scheme)
+    x, y = utility["value"], max(cell.value or 0.0, _FLOOR)
+    axis.plot([utility["low"], utility["high"]], [y, y], color=colour, linewidth=0.8, alpha=0.5)
+    axis.plot([x, x], [max(cell.low or 0.0, _FLOOR), cell.high], color=colour, linewidth=1.1)
+    axis.plot([x], [y], "o", color=colour, markersize=4.5)
+    axis.annotate(
+        str(number), (x, y), xytext=(-4, 4), textcoords="offset points", color=INK, size=9,
+        ha="right",
+    )  # fmt: skip
+
+
+def _utility(line: SchemeLine) -> dict[str, Any]:
+    return line.utility or {}
+
+
+def _colour(scheme: str) -> str:
+    group = scheme.partition("-")[0]
+    return SERIES[_GROUPS.index(group) if group in _GROUPS else len(_GROUPS)]

@@ -1,0 +1,52 @@
+"""Exposure budgets: what is shipped, what is said of it, and when a build is refused."""
+
+import pytest
+
+from xnn.errors import ExposureError
+from xnn.owner.exposure import POLICY_FACTOR, Budget, check_exposure, find_budget
+from xnn.schemes import find_scheme
+from xnn.types import DEFAULT_SCHEME
+
+
+def budget(records: int | None = 100, pairs: int | None = None) -> Budget:
+    return Budget(
+        scheme="paper", extractor="dlib", records=records, records_measured_to=4000,
+        known_pairs=pairs, pairs_measured_to=64, worst=0.5, chance=0.005,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("extractor", ["dlib", "another"])
+def test_the_default_scheme_was_measured(extractor: str) -> None:
+    version = find_scheme(DEFAULT_SCHEME).card.version
+    found = find_budget(DEFAULT_SCHEME, version, extractor)
+    assert found is not None
+    assert found.records_measured_to >= 1000
+    assert found.pairs_measured_to >= 16
+
+
+def test_another_version_was_not_measured() -> None:
+    assert find_budget("paper", find_scheme("paper").card.version + 1, "dlib") is None
+
+
+def test_a_build_is_warned_of_at_the_measured_count_and_refused_past_the_limit() -> None:
+    found = budget()
+    assert check_exposure(found, 99, accept=False, scheme="paper") is None
+    told = check_exposure(found, 100, accept=False, scheme="paper")
+    assert told is not None
+    assert "100 records under one key were enough" in told
+    assert check_exposure(found, POLICY_FACTOR * 100, accept=False, scheme="paper") is not None
+    with pytest.raises(ExposureError, match="the limit is 1000"):
+        check_exposure(found, POLICY_FACTOR * 100 + 1, accept=False, scheme="paper")
+    assert check_exposure(found, 10**6, accept=True, scheme="paper") is not None
+
+
+def test_a_scheme_that_was_not_broken_is_silent_and_one_not_measured_is_not() -> None:
+    assert check_exposure(budget(None), 10**6, accept=False, scheme="paper") is None
+    told = check_exposure(None, 1, accept=False, scheme="of-mine")
+    assert told is not None
+    assert "never measured" in told
+
+
+def test_what_is_said_of_known_pairs() -> None:
+    assert "16 known pairs linked people of whom none was known" in budget(None, 16).describe()
+    assert "up to 64 known pairs linked nobody else" in budget(None).describe()

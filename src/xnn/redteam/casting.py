@@ -58,7 +58,13 @@ class Cast:
 
 
 def cast(
-    victim: Party, public: Party | None, knowledge: Knowledge, sizes: Sizes, *, seed: int
+    victim: Party,
+    public: Party | None,
+    knowledge: Knowledge,
+    sizes: Sizes,
+    *,
+    seed: int,
+    pairs_by_person: bool = False,
 ) -> Cast:
     """Draw who plays what.
 
@@ -72,6 +78,8 @@ def cast(
         knowledge: Says how many records are held and which faces are public.
         sizes: See there.
         seed: Of every draw.
+        pairs_by_person: Whether all records of a few people are the known pairs, instead of records
+            of anyone: so people of no pair are left where pairs are many.
 
     Raises:
         InsufficientDataError: Too few subjects, photographs, or photographs beside the pairs.
@@ -95,7 +103,11 @@ def cast(
     limit = min(sizes.records, knowledge.records or sizes.records)
     uploaded = generator.permutation(np.setdiff1d(rows, gallery))[:limit]
     places = generator.permutation(len(uploaded))
+    if pairs_by_person:
+        turn = generator.permutation(int(labels.max()) + 1)
+        places = places[np.argsort(turn[labels[uploaded[places]]], kind="stable")]
     pairs, rest = np.split(places, [knowledge.known_pairs])
+    rest = generator.permutation(rest) if pairs_by_person else rest
     if len(rest) < 2:
         raise InsufficientDataError(
             f"{len(uploaded)} records and {knowledge.known_pairs} known pairs leave "

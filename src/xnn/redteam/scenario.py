@@ -59,6 +59,8 @@ class Scenario:
     tokens_of: TokensOf
     train_tail: TrainTail
     record_type: RecordType = "float16"
+    pairs_by_person: bool = False
+    """As `cast` takes it."""
 
     def play(
         self, scheme: str, attack: AttackCard, knowledge: Knowledge, *, seed: int
@@ -77,7 +79,14 @@ class Scenario:
         Raises:
             InsufficientDataError: Too few people or photographs; says how many are needed.
         """
-        parts = cast(self.victim, self.public, knowledge, self.sizes, seed=seed)
+        parts = cast(
+            self.victim,
+            self.public,
+            knowledge,
+            self.sizes,
+            seed=seed,
+            pairs_by_person=self.pairs_by_person,
+        )
         shape = TokenShape(*self.victim.faces.tokens.shape[1:])
         suspect_of = _suspect_numbers(self.victim, parts)
         uploaded = self.victim.faces.at(parts.uploaded)

@@ -156,15 +156,17 @@ def paper_lines() -> str:
 def exposure() -> str:
     """Return how many records and pairs it takes."""
     lines = [
-        "| scheme | extractor | counted | first count linked above twice chance | tried up to |",
-        "|---|---|---|---|---|",
+        "| scheme | extractor | counted | first count linked above twice chance | tried up to "
+        "| worst of all counts | by |",
+        "|---|---|---|---|---|---|---|",
     ]
     for extractor in EXTRACTORS:
         for row in (load(f"exposure-{extractor}") or {"rows": []})["rows"]:
             budget = "none" if row["budget"] is None else str(row["budget"])
+            worst = max(row["curve"], key=lambda point: point["value"])
             lines.append(
                 f"| `{row['scheme']}` | `{row['extractor']}` | {row['counts'].replace('_', ' ')} "
-                f"| {budget} | {row['measured_to']} |"
+                f"| {budget} | {row['measured_to']} | {cell(worst)} | {worst['attack']} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -210,6 +212,56 @@ def games() -> str:
         ]
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
+
+
+def obfuscation() -> str:
+    """Return what each scheme costs beside the extractor, a line for each."""
+    found = {name: load(f"obfuscation-{name}") for name in EXTRACTORS}
+    measured = {name: content for name, content in found.items() if content is not None}
+    head = ["scheme"]
+    cells: dict[str, list[str]] = {}
+    for name, content in measured.items():
+        head += [f"bytes, `{name}`", f"of the extractor's time, `{name}`"]
+        for row in content["rows"]:
+            shown = [f"{row['bytes']['float16']:,}", f"{row['share']:.2%}"]
+            cells.setdefault(row["scheme"], [f"`{row['scheme']}`"]).extend(shown)
+    caption = ". ".join(
+        f"Behind `{name}` the extractor takes {content['extractor_ms_per_crop']:.1f} ms a crop"
+        for name, content in measured.items()
+    )
+    lines = [
+        f"{caption}. Bytes of a float16 record; ratios within one run, {_threads(measured)}.\n",
+        f"| {' | '.join(head)} |",
+        f"|{'---|' * len(head)}",
+        *(f"| {' | '.join(row)} |" for row in cells.values()),
+    ]
+    return "\n".join(lines) + "\n" if measured else ""
+
+
+def _threads(measured: dict[str, dict[str, Any]]) -> str:
+    threads = sorted({content["threads"] for content in measured.values()})
+    return ", ".join(f"{n} thread{'s' * (n > 1)}" for n in threads)
+
+
+def many_pairs() -> str:
+    """Return what many pairs of half the people tell of the other half."""
+    parts = []
+    for name in EXTRACTORS:
+        content = load(f"many-pairs-{name}")
+        if content is None:
+            continue
+        parts.append(
+            f"Behind `{name}`: {content['pairs']:,} pairs of {content['sizes']['records']:,} "
+            f"records, {content['seeds']} seeds.\n\n"
+            "| scheme | attack | people of no pair | all people | guessing |\n|---|---|---|---|---|"
+        )
+        rows = {(r["scheme"], r["attack"], r["protocol"]): r for r in content["rows"]}
+        for scheme, attack in dict.fromkeys((r["scheme"], r["attack"]) for r in content["rows"]):
+            shown = [cell(rows[scheme, attack, p]) for p in ("linkage-others", "linkage")]
+            chance = rows[scheme, attack, "linkage"]["chance"]
+            parts.append(f"| `{scheme}` | {attack} | {' | '.join(shown)} | {chance:.3f} |")
+        parts.append("")
+    return "\n".join(parts)
 
 
 def wire() -> str:
@@ -322,7 +374,13 @@ def load(name: str) -> dict[str, Any] | None:
 DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"results": readme, "noise": noise},
     "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure, "noise": noise},
-    "docs/schemes.md": {"frontier": frontiers, "boards": boards},
+    "docs/schemes.md": {
+        "frontier": frontiers,
+        "costs": obfuscation,
+        "pairs": many_pairs,
+        "exposure": exposure,
+        "boards": boards,
+    },
     "docs/research/noise.md": {"games": games},
     "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }

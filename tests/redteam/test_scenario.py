@@ -187,3 +187,20 @@ def test_bystanders_are_nobody_who_plays_a_part(victim: Party, public: Party, sa
     alone = scenario(victim, None).bystanders(Knowledge(public_faces="same_collection"), seed=3)
     own = cast(victim, None, Knowledge(public_faces="same_collection"), SIZES, seed=3)
     assert set(alone.labels) == set(victim.faces.labels[own.outsiders])
+
+
+def test_pairs_drawn_by_person_leave_people_of_whom_none_is_known(
+    victim: Party, make_party: Callable[..., Party]
+) -> None:
+    public, knowledge = make_party("public", 2, 30, 10), Knowledge(known_pairs=60)
+    labels, sizes = victim.faces.labels, replace(SIZES, probes=90)
+    alike = cast(victim, public, knowledge, sizes, seed=3)
+    parts = cast(victim, public, knowledge, sizes, seed=3, pairs_by_person=True)
+    assert np.array_equal(alike.uploaded, parts.uploaded)
+    people = labels[parts.uploaded]
+    known, _, counts = np.unique(people[parts.pairs], return_inverse=True, return_counts=True)
+    whole = [int((people == person).sum()) for person in known]
+    assert sum(a != b for a, b in zip(counts, whole, strict=True)) <= 1, "one person in part"
+    assert len(np.unique(people[alike.pairs])) > 2 * len(known)
+    assert not set(parts.pairs) & set(parts.probes)
+    assert set(people[parts.probes]) - set(known)

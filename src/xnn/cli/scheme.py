@@ -24,6 +24,24 @@ def list_schemes() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Name of a scheme.")]) -> None:
-    """Show the card of a scheme."""
-    emit(asdict(find_scheme(name).card), title=name)
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a scheme.")],
+    extractor: Annotated[
+        str, typer.Option(help="Whose features a guarantee is stated for.")
+    ] = "dlib",
+) -> None:
+    """Show the card of a scheme, its record behind an extractor, and what its noise proves."""
+    # Imported here: torch takes seconds, and the list does without.
+    from xnn.extractors.catalog import load_extractor
+
+    scheme, shape = find_scheme(name), load_extractor(extractor).card.shape
+    proved = scheme.guarantee(shape)
+    emit(
+        {
+            **asdict(scheme.card),
+            "extractor": extractor,
+            "record": str(scheme.record_shape(shape)),
+            "guarantee": None if proved is None else asdict(proved),
+        },
+        title=name,
+    )

@@ -78,8 +78,7 @@ def cast(
         knowledge: Says how many records are held and which faces are public.
         sizes: See there.
         seed: Of every draw.
-        pairs_by_person: Whether all records of a few people are the known pairs, instead of records
-            of anyone: so people of no pair are left where pairs are many.
+        pairs_by_person: Whether known pairs are all records of a few people, not of anyone.
 
     Raises:
         InsufficientDataError: Too few subjects, photographs, or photographs beside the pairs.
@@ -102,12 +101,9 @@ def cast(
     gallery = rows[np.unique(labels[rows], return_index=True)[1]]
     limit = min(sizes.records, knowledge.records or sizes.records)
     uploaded = generator.permutation(np.setdiff1d(rows, gallery))[:limit]
-    places = generator.permutation(len(uploaded))
-    if pairs_by_person:
-        turn = generator.permutation(int(labels.max()) + 1)
-        places = places[np.argsort(turn[labels[uploaded[places]]], kind="stable")]
-    pairs, rest = np.split(places, [knowledge.known_pairs])
-    rest = generator.permutation(rest) if pairs_by_person else rest
+    pairs, rest = _split_off_pairs(
+        labels[uploaded], knowledge.known_pairs, generator, by_person=pairs_by_person
+    )
     if len(rest) < 2:
         raise InsufficientDataError(
             f"{len(uploaded)} records and {knowledge.known_pairs} known pairs leave "
@@ -121,6 +117,22 @@ def cast(
         outsiders=generator.permutation(np.flatnonzero(np.isin(labels, out))),
         public=_public_rows(victim, public, own, knowledge, sizes, generator),
     )
+
+
+def _split_off_pairs(
+    people: Int64[np.ndarray, " u"],
+    num_pairs: int,
+    generator: np.random.Generator,
+    *,
+    by_person: bool,
+) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " v"]]:
+    """Return places of the known pairs, and all others in no order."""
+    places = generator.permutation(len(people))
+    if not by_person:
+        return places[:num_pairs], places[num_pairs:]
+    turn = generator.permutation(int(people.max()) + 1)
+    places = places[np.argsort(turn[people[places]], kind="stable")]
+    return places[:num_pairs], generator.permutation(places[num_pairs:])
 
 
 def _public_rows(

@@ -79,14 +79,7 @@ class Scenario:
         Raises:
             InsufficientDataError: Too few people or photographs; says how many are needed.
         """
-        parts = cast(
-            self.victim,
-            self.public,
-            knowledge,
-            self.sizes,
-            seed=seed,
-            pairs_by_person=self.pairs_by_person,
-        )
+        parts = self._cast(knowledge, seed)
         shape = TokenShape(*self.victim.faces.tokens.shape[1:])
         suspect_of = _suspect_numbers(self.victim, parts)
         uploaded = self.victim.faces.at(parts.uploaded)
@@ -136,7 +129,7 @@ class Scenario:
         They are the rest of the public party or, where there is none, the people of the victims'
         party who were not uploaded.
         """
-        parts = cast(self.victim, self.public, knowledge, self.sizes, seed=seed)
+        parts = self._cast(knowledge, seed)
         if self.public is None:
             faces = self.victim.faces
             allowed = np.isin(np.arange(len(faces)), parts.outsiders)
@@ -146,6 +139,11 @@ class Scenario:
             taken = faces.labels[:0] if same else faces.labels[parts.public]
             allowed = ~np.isin(faces.labels, taken)
         return Bystanders.among(faces, allowed)
+
+    def _cast(self, knowledge: Knowledge, seed: int) -> Cast:
+        by_person = self.pairs_by_person
+        parties = self.victim, self.public
+        return cast(*parties, knowledge, self.sizes, seed=seed, pairs_by_person=by_person)
 
     def _upload(
         self, faces: OwnFaces, owners: list[Obfuscator], reads: str

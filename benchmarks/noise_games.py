@@ -21,6 +21,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ CODE = 64
 BATCH = 256
 REFRESH = 150
 CATCH_UP = 60
+Send = Callable[[Tensor], Tensor]
+"""A front: codes in, z out."""
 GAMES = (  # scale of the noise, weight of the attackers, weight of the utility
     (3.0, 0.0, 1.0),
     (3.0, 1.0, 0.0),
@@ -70,11 +73,11 @@ class Lab:
     """One split: codes of owner and attacker, the teacher's embeddings, the public recogniser's."""
 
     def __init__(self, faces: Path, seed: int, public: int, store: Path) -> None:
-        extractor = load_extractor("dlib")
+        self.extractor = extractor = load_extractor("dlib")
         victim, others = load_faces(faces / "celeba"), load_faces(faces / "lfw")
         split = split_faces(victim, SplitSettings(seed=seed))
-        parts = {name: part(split, name) for name in ("train", "val", "test_by_person")}
-        own = {
+        self.parts = parts = {n: part(split, n) for n in ("train", "val", "test_by_person")}
+        self.own = own = {
             name: with_clean_features(make_party(one, extractor, store).faces)
             for name, one in parts.items()
         }
@@ -123,6 +126,40 @@ def play(
 ) -> dict[str, Any]:
     """Play one game and measure it with students and attackers made afterwards."""
     start = time.monotonic()
+    send, student = train(lab, scale, weight, utility, steps=steps, seed=seed)
+    with torch.no_grad():
+        together = student(send(lab.code["test_by_person"])).numpy()
+    return {
+        "scale": scale,
+        "attacker_weight": weight,
+        "utility_weight": utility,
+        "student_of_the_game": mean_rank_1(together, lab.labels["test_by_person"]),
+        **measured(lab, send, seed),
+        "wall_s": round(time.monotonic() - start, 1),
+    }
+
+
+def train(
+    lab: Lab,
+    scale: float,
+    weight: float,
+    utility: float,
+    *,
+    steps: int,
+    seed: int,
+    at: Callable[[int, Send], None] = lambda step, send: None,
+) -> tuple[Send, nn.Module]:
+    """Play one game; return the front and the student of the game.
+
+    Args:
+        lab: The split.
+        scale: Of the noise, times the code.
+        weight: Of the attackers.
+        utility: Of the utility.
+        steps: Of the game.
+        seed: Of everything random.
+        at: Told of every step before it is made, with the front as it is then.
+    """
     torch.manual_seed(seed)
     x, wanted, known = lab.code["train"], lab.wanted["train"], lab.known
     labels = torch.from_numpy(lab.labels["train"])
@@ -144,6 +181,8 @@ def play(
     players = [*generator.parameters(), *student.parameters()]
     optimizer = torch.optim.AdamW(players, 1e-3)
     for step in range(steps):
+        with torch.random.fork_rng(devices=[]):
+            at(step, send)
         rows = torch.randint(len(x), (BATCH,))
         if weight and step and step % REFRESH == 0:
             late = (step // REFRESH) % len(attackers)
@@ -159,20 +198,32 @@ def play(
         move(optimizer, loss)
         for i in range(len(attackers) if weight else 0):
             learn(i, z.detach(), rows)
-    with torch.no_grad():
-        sent = {name: send(code) for name, code in lab.code.items()}
-        public = send(lab.public_code).numpy()
-        together = student(sent["test_by_person"]).numpy()
+    at(steps, send)
+    return send, student
+
+
+@torch.no_grad()
+def measured(lab: Lab, send: Send, seed: int) -> dict[str, float]:
+    """Return what a student and attackers reach that are made for this front as it is."""
+    sent = {name: send(code) for name, code in lab.code.items()}
+    return measured_sent(lab, sent, send(lab.public_code), seed)
+
+
+def measured_sent(
+    lab: Lab, sent: dict[str, Tensor], public_sent: Tensor, seed: int
+) -> dict[str, float]:
+    """Return the same of z, a row each, of the owner's parts and of the public photographs."""
+    public, test = public_sent.numpy(), sent["test_by_person"].numpy()
+    with torch.enable_grad():
+        found = {
+            "linkage": linked(lab, public, test, len(public), seed),
+            "linkage_300": linked(lab, public, test, 300, seed),
+        }
+    truth = lab.labels["test_by_person"]
     return {
-        "scale": scale,
-        "attacker_weight": weight,
-        "utility_weight": utility,
-        "student_of_the_game": mean_rank_1(together, lab.labels["test_by_person"]),
-        "fresh_student": mean_rank_1(fresh_student(lab, sent), lab.labels["test_by_person"]),
-        "z_against_z": mean_rank_1(sent["test_by_person"].numpy(), lab.labels["test_by_person"]),
-        "linkage": linked(lab, public, sent["test_by_person"].numpy(), len(public), seed),
-        "linkage_300": linked(lab, public, sent["test_by_person"].numpy(), 300, seed),
-        "wall_s": round(time.monotonic() - start, 1),
+        "fresh_student": mean_rank_1(fresh_student(lab, sent), truth),
+        "z_against_z": mean_rank_1(test, truth),
+        **found,
     }
 
 
@@ -181,10 +232,14 @@ def fresh_student(lab: Lab, sent: dict[str, Tensor]) -> np.ndarray:
     best, chosen = -1.0, np.empty(0)
     x, y = sent["train"].double(), lab.wanted["train"].double()
     mean, centre = x.mean(0), y.mean(0)
-    gram = (x - mean).T @ (x - mean)
+    x, y = x - mean, y - centre
+    wide = x.shape[1] > len(x)  # then the same answer costs less by way of the rows
+    gram = x @ x.T if wide else x.T @ x
+    level = x.square().sum() / x.shape[1]
     for strength in (1e-4, 1e-2, 1.0):
-        ridge = strength * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-        found = torch.linalg.solve(gram + ridge, (x - mean).T @ (y - centre))
+        ridge = strength * level * torch.eye(len(gram), dtype=torch.float64)
+        found = torch.linalg.solve(gram + ridge, y if wide else x.T @ y)
+        found = x.T @ found if wide else found
         val, test = (
             ((sent[name].double() - mean) @ found).float().numpy()
             for name in ("val", "test_by_person")

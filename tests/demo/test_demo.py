@@ -1,6 +1,7 @@
 """The whole demo once, on a dozen real people, with the cloud in its own process."""
 
 import contextlib
+import dataclasses
 import json
 import re
 import shutil
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from xnn.demo.fronts import measure_fronts
 from xnn.demo.orl import find_orl, without_strays
 from xnn.demo.run import run_demo
 from xnn.errors import InsufficientDataError
+from xnn.extractors.catalog import load_extractor
 from xnn.faces.dataset import load_faces
 from xnn.secret import KeyFile
 from xnn.secret.raw_key_access import TOKEN, export_root
@@ -83,6 +86,30 @@ def test_the_summary_is_what_was_measured(demo: Demo) -> None:
     attacks = {(r["scheme"], r["metric"]): r for r in demo.summary["attack"]}
     assert ("paper", "rank_1") in attacks
     assert all(isinstance(row["control_ok"], bool) for row in attacks.values())
+
+
+def test_the_inference_phase_was_run_on_the_same_faces(demo: Demo) -> None:
+    rows = [r for r in demo.summary["fronts"] if r["metric"] == "rank_1"]
+    by_party = {(r["preset"], r["party"]): r for r in rows if r["protocol"] != "instance"}
+    parties = {"student", "teacher", "z-linkage", "tail-from-scratch", "ridge-denoiser"}
+    assert {name for name, _ in by_party} == {"plain", "gaussian"}  # too few records for a code
+    for preset in ("plain", "gaussian"):
+        assert parties <= {party for name, party in by_party if name == preset}
+        assert by_party[preset, "student"]["subjects"] == 2
+    assert by_party["plain", "student"]["value"] > 0.8
+    assert by_party["plain", "ridge-denoiser"]["value"] > 0.8  # the control of what follows
+    assert demo.again["fronts"] == demo.summary["fronts"]
+    page = (demo.out / "report.html").read_text(encoding="utf-8")
+    assert "Strongest attacker, rank-1" in page
+
+
+def test_too_few_people_for_the_inference_phase_are_said_and_not_fatal(
+    demo: Demo, tmp_path: Path
+) -> None:
+    faces = without_strays(load_faces(demo.out / "owner" / "crops"))
+    chosen = set(faces.subjects[:11])
+    few = dataclasses.replace(faces, samples=tuple(s for s in faces.samples if s.subject in chosen))
+    assert measure_fronts(few, load_extractor("dlib"), tmp_path / "store") == []
 
 
 def test_a_second_run_goes_on_with_what_is_there(demo: Demo) -> None:

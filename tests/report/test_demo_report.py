@@ -81,7 +81,7 @@ def test_a_hostile_name_is_text(page: str, read: Reader, demo_results: DemoResul
 
 def test_every_section_is_there_in_order(read: Reader) -> None:
     anchors = [s["id"] for s in read.all_of("section")]
-    expected = "what faces cloud utility training attack limits making"
+    expected = "what faces cloud utility training attack fronts limits making"
     assert anchors == expected.split()
     links = [a["href"] for a in read.all_of("a")]
     assert links == [f"#{anchor}" for anchor in anchors]
@@ -92,9 +92,9 @@ def test_pictures_figures_and_tables_have_their_words(read: Reader) -> None:
     assert len(images) == 8 + 3 * 6
     assert all(len(image["alt"] or "") > 10 for image in images)
     drawings = read.all_of("svg")
-    assert len(drawings) == 5
+    assert len(drawings) == 6
     assert all(d["role"] == "img" and len(d["aria-label"] or "") > 20 for d in drawings)
-    assert len(read.all_of("table")) == len(read.all_of("caption")) == 5
+    assert len(read.all_of("table")) == len(read.all_of("caption")) == 6
     assert {th["scope"] for th in read.all_of("th")} == {"col", "row"}
     assert len(read.all_of("h1")) == 1
 
@@ -145,6 +145,19 @@ def test_a_failed_control_is_said_aloud(demo_results: DemoResults) -> None:
     page = demo_page(dataclasses.replace(demo_results, attacks=broken))
     assert "says nothing about the leak" in page
     assert page.count("no: proves nothing") == 2
+
+
+def test_fronts_are_drawn_with_guessing_and_the_strongest_attacker(
+    read: Reader, demo_results: DemoResults
+) -> None:
+    drawn = next(d for d in read.all_of("svg") if "strongest attacker" in (d["aria-label"] or ""))
+    assert "gaussian: student 0.700, attacker 0.990" in (drawn["aria-label"] or "")
+    cells = " ".join(read.texts["td"])
+    assert "ridge-denoiser" in cells
+    assert "noisy-gallery" not in cells  # weaker, and its control failed besides
+    without = demo_page(dataclasses.replace(demo_results, fronts=()))
+    assert "Not run: with so few people" in without
+    assert without.count("<svg") == 5
 
 
 def test_the_same_results_give_the_same_bytes(page: str, demo_results: DemoResults) -> None:

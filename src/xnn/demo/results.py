@@ -17,6 +17,7 @@ from xnn.metrics.evaluation import Evaluation, Measured, pooled_rows
 from xnn.models.margin import chance_loss
 from xnn.owner.binding import obfuscator_for
 from xnn.report import AttackRow, DemoResults, UtilityRow
+from xnn.report.noise_summary import FrontLine
 
 SCHEMES = ("plain", "paper")
 
@@ -30,6 +31,7 @@ _COMMANDS = (
     "xnn train shards --out run",
     "xnn eval run/bundle faces.csv --key owner.key",
     "xnn board --victim crops --public OTHER_FACES --schemes paper --out board.json",
+    "xnn bench noise --victim crops --public OTHER_FACES --presets plain,gaussian,xnn --out f.json",
 )
 
 
@@ -39,6 +41,7 @@ def collect_results(
     faces: FaceSet,
     evaluations: dict[str, list[tuple[Evaluation, ...]]],
     leak_rows: list[dict[str, Any]],
+    fronts: tuple[FrontLine, ...],
     seconds: dict[str, float],
 ) -> DemoResults:
     """Gather what the report shows: rates over all seeds, curves and pictures of the first.
@@ -49,6 +52,7 @@ def collect_results(
         faces: The owner's whole set.
         evaluations: By scheme and seed; by person first.
         leak_rows: From `xnn.redteam.verdicts.attack_rows`.
+        fronts: Of the inference phase; empty where it was not run.
         seconds: By stage.
     """
     keyfile = owner.key("paper", 0)
@@ -78,6 +82,7 @@ def collect_results(
         roc=tuple(roc_of(scheme, first[scheme]) for scheme in SCHEMES),
         utility=_utility_rows(evaluations),
         attacks=_attack_rows(leak_rows),
+        fronts=fronts,
         seconds=dict(seconds),
         versions={name: version(name) for name in ("xnn-face", "torch", "numpy", "pyarrow")},
         seeds={

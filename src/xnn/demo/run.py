@@ -9,6 +9,7 @@ from typing import Any
 
 from xnn.attacks.knowledge import Knowledge
 from xnn.bench.cells import CellStore
+from xnn.demo.fronts import measure_fronts
 from xnn.demo.orl import find_orl, without_strays
 from xnn.demo.parties import Cloud, Owner
 from xnn.demo.results import SCHEMES, collect_results
@@ -24,6 +25,7 @@ from xnn.redteam.party import make_party
 from xnn.redteam.trials import plan
 from xnn.redteam.verdicts import attack_rows
 from xnn.report import write_demo_report
+from xnn.report.noise_summary import front_lines
 
 ATTACKS = ("unpaired-moments", "known-plaintext")
 """Quick ones that need no training: from statistics alone, and from a few known pairs."""
@@ -90,14 +92,18 @@ def run_demo(
             evaluations[scheme].append(_train_and_test(owner, cloud, faces, scheme, seed, watch))
     with watch.stage("attacker: two attacks without the key, and their positive controls"):
         leak_rows = _attack(out, faces, owner, seeds)
+    with watch.stage("inference phase: three fronts, their students and their attackers"):
+        fronts = measure_fronts(faces, extractor, out / "owner" / "fronts", report=report)
     with watch.stage("write the report"):
-        results = collect_results(owner, cloud, faces, evaluations, leak_rows, watch.seconds)
+        lines = front_lines({"rows": fronts})
+        results = collect_results(owner, cloud, faces, evaluations, leak_rows, lines, watch.seconds)
         path = out / "report.html"
         write_demo_report(path, results)
     summary = {
         "report": str(path),
         "utility": [asdict(row) for row in results.utility],
         "attack": [asdict(row) for row in results.attacks],
+        "fronts": fronts,
         "seconds": {name: round(value, 1) for name, value in watch.seconds.items()},
     }
     write_json(out / "summary.json", summary)

@@ -36,6 +36,11 @@ class WholeFront(nn.Module):
         self, crops: UInt8[Tensor, "b h w 3"], fresh: Float[Tensor, "b ..."] | None = None
     ) -> Float[Tensor, "b m e"]:
         """Return z; `fresh` as in `NoisyFront.add_noise`."""
+        sent: Tensor = self.front(self.prepare(crops), fresh)
+        return sent
+
+    def prepare(self, crops: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 s s"]:
+        """Return the pixels that the extractor reads."""
         pixels = crops.permute(0, 3, 1, 2).float()
         if self.resize is None:
             pixels = RESAMPLERS[self._card.resize](pixels, self._card.input_size_px)
@@ -43,8 +48,8 @@ class WholeFront(nn.Module):
             pixels = (self.resize @ pixels @ self.resize.T).clamp(0, 255)
         if self._card.colour_order == "bgr":
             pixels = pixels.flip(1)
-        sent: Tensor = self.front((pixels - self.mean) * self.scale, fresh)
-        return sent
+        prepared: Tensor = (pixels - self.mean) * self.scale
+        return prepared
 
 
 def front_digest(front: NoisyFront) -> str:

@@ -89,7 +89,7 @@ class TokenLower(nn.Module):
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b n d"]:
         """Return all tokens, the class token's place first."""
         patches = self.patches(pixels)
-        position = resize_position(self.position, patches.shape[-1])
+        position = resize_position(self.position, int(patches.shape[-1]))
         tokens = patches.flatten(2).transpose(1, 2) + position[:, 1:]
         first = position[:, :1]
         if self.class_token is not None:

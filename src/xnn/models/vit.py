@@ -142,7 +142,7 @@ class ViTFront(nn.Module):
                 training has its position embedding interpolated.
         """
         patches = self.patches(pixels)
-        position = resize_position(self.position, patches.shape[-1])
+        position = resize_position(self.position, int(patches.shape[-1]))
         tokens = patches.flatten(2).transpose(1, 2) + position[:, 1:]
         first = (self.class_token + position[:, :1]).expand(len(tokens), -1, -1)
         out: Tensor = self.blocks(torch.cat([first, tokens], dim=1))

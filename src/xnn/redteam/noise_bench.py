@@ -5,13 +5,12 @@ suspects; they are used once. The attacker's people are others.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float32
 
 from xnn.attacks.base import Attack
 from xnn.attacks.suite import ATTACKS
@@ -23,22 +22,25 @@ from xnn.faces.dataset import FaceSet
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import evaluate_embeddings, pooled_rows
 from xnn.owner.noise.finished import NoiseRun
-from xnn.owner.noise.presets import find_noise_preset, shorten
-from xnn.owner.noise.stages import train_noise
+from xnn.owner.noise.presets import find_noise_preset
 from xnn.redteam.attempt import Found, attempt
 from xnn.redteam.front_device import (
-    Remembered,
     as_opened,
-    as_read,
-    device_of,
     remembered_features,
 )
-from xnn.redteam.front_scenario import FrontScenario, rows_of, with_clean_features
-from xnn.redteam.judges import judges_for
+from xnn.redteam.front_scenario import FrontScenario
+from xnn.redteam.front_world import (
+    CONTROL,
+    FrontWorld,
+    Judges,
+    student_embeddings,
+    teacher_embeddings,
+)
 from xnn.redteam.party import Party, make_party
 from xnn.redteam.verdicts import succeeded
 
-CONTROL = "plain"
+AREA = "auc_"
+"""How `attribute-heads` begins the names of what it tells of each attribute."""
 STUDENT, TEACHER = "student", "teacher"
 
 
@@ -98,7 +100,8 @@ def measure_noise(
     Returns:
         Rows with preset, party (student, teacher, or an attack's name), extractor, protocol,
         metric, value, low, high, chance, subjects, probes, seeds; those of attacks also have the
-        same on the `plain` front (control), its verdict and the share of it that is left.
+        same on the `plain` front (control), its verdict and the share of it that is left; those of
+        `attribute-heads` tell how well each attribute is read, here and on the control.
 
     Raises:
         InsufficientDataError: Too few subjects or images to divide.
@@ -111,6 +114,16 @@ def measure_noise(
     found: dict[tuple[str, str], list[Found]] = {}
     for seed in range(settings.seeds):
         split = split_faces(victim, replace(settings.split, seed=seed))
+        world = FrontWorld(
+            split=split,
+            attacker=attacker,
+            extractor=extractor,
+            features=features,
+            store=store,
+            seed=seed,
+            public=settings.public,
+            epochs=settings.epochs,
+        )
         for preset in dict.fromkeys((CONTROL, *settings.presets)):
             recipe = find_noise_preset(preset, extractor.card.shape)
             facts = named | {"preset": preset, "seed": seed, "recipe": recipe.to_dict()}
@@ -118,11 +131,9 @@ def measure_noise(
             missing = [party for party, one in kept.items() if one is None]
             if missing:
                 report(f"{preset}, seed {seed}: {', '.join(missing)}")
-                for party, one in _play(
-                    split, attacker, extractor, settings, preset, seed, store, missing, features
-                ):
-                    cells.save(facts | {"party": party}, *one)
-                    kept[party] = one
+                for party, measured in _play(world, settings, preset, missing):
+                    cells.save(facts | {"party": party}, *measured)
+                    kept[party] = measured
             for party, one in kept.items():
                 if one is not None:
                     found.setdefault((preset, party), []).append(one)
@@ -130,78 +141,45 @@ def measure_noise(
 
 
 def _play(
-    split: FaceSet,
-    attacker: Party,
-    extractor: Extractor,
-    settings: NoiseBenchSettings,
-    preset: str,
-    seed: int,
-    store: Path,
-    missing: list[str],
-    features: Remembered,
-) -> Any:
+    world: FrontWorld, settings: NoiseBenchSettings, preset: str, missing: list[str]
+) -> Iterator[tuple[str, Found]]:
     """Train the front, yield what student and teacher reach, then each attacker's answer judged."""
-    recipe = find_noise_preset(preset, extractor.card.shape)
-    recipe = shorten(recipe, seed=seed, **dict(settings.epochs))
-    name = f"run-{preset}-{seed}-{extractor.card.digest()[:8]}"
     start = time.monotonic()
-    run = train_noise(split, extractor, recipe, store / name, resume=True)
+    run = world.train(preset)
     trained = {"wall_s": time.monotonic() - start}
-    suspects = _suspects(split, extractor, store)
-    send = device_of(run.front, extractor, features)
+    suspects, seed = world.suspects(), world.seed
+    send = world.device(run)
     generator = np.random.default_rng(seed)
-    embedded = {STUDENT: _student(run, send(suspects.crops)), TEACHER: _teacher(run, suspects)}
+    embedded = {
+        STUDENT: student_embeddings(run, send(suspects.crops)),
+        TEACHER: teacher_embeddings(run, suspects),
+    }
     for party, embeddings in embedded.items():
         if party in missing:
             evaluation = evaluate_embeddings(
                 embeddings, suspects.labels, protocol="by_person", generator=generator
             )
             yield party, (evaluation.measured, trained)
-    rows = rows_of(attacker.faces.labels, settings.public)
-    outside = FrontScenario(
-        extractor=extractor.card.name,
-        suspects=suspects,
-        public=with_clean_features(attacker.restricted(rows)),
-        public_faces="other_collection",
-        send=as_read(run.front, send),
-    )
+    outside = world.scenario(run, suspects)
     inside = replace(outside, send=as_opened(run.front, send))
+    judges = world.judges
     for name, attack in settings.chosen().items():
         if name in missing:
             scenario = inside if attack.card.needs_tail else outside
-            yield name, _attack(attack, scenario, run, extractor.card.name, seed)
+            yield name, _attack(attack, scenario, run, judges, seed)
 
 
 def _attack(
-    attack: Attack, scenario: FrontScenario, run: NoiseRun, extractor: str, seed: int
+    attack: Attack, scenario: FrontScenario, run: NoiseRun, judges: Judges, seed: int
 ) -> Found:
     student = run.student if attack.card.needs_tail else None
     return attempt(
         attack,
         None,
         lambda: scenario.play(seed=seed, student=student),
-        lambda: judges_for(extractor),
+        judges,
         seed=seed,
     )
-
-
-def _suspects(split: FaceSet, extractor: Extractor, store: Path) -> Any:
-    """Return the test subjects with clean features; computed once per split."""
-    test = FaceSet(name=split.name, samples=split.only("test_by_person").samples)
-    party = make_party(test, extractor, store)
-    order = np.arange(len(party))
-    return with_clean_features(party.restricted(order))
-
-
-@torch.no_grad()
-def _student(run: NoiseRun, sent: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
-    records = torch.from_numpy(sent)
-    return run.student(records if run.opener is None else run.opener(records)).numpy()
-
-
-@torch.no_grad()
-def _teacher(run: NoiseRun, suspects: Any) -> Float32[np.ndarray, "b k"]:
-    return run.teacher.tail(torch.from_numpy(suspects.tokens)).numpy()
 
 
 def _rows(found: dict[tuple[str, str], list[Found]], extractor: str) -> list[dict[str, Any]]:
@@ -222,6 +200,7 @@ def _rows(found: dict[tuple[str, str], list[Found]], extractor: str) -> list[dic
             extra: dict[str, Any] = {"wall_s": seconds}
             if party not in (STUDENT, TEACHER):
                 extra |= _judged(row, beside, control.get(("linkage", "rank_1")))
+                extra |= _areas(ones, found.get((CONTROL, party), []))
             rows.append(facts | row | extra)
     return rows
 
@@ -237,6 +216,24 @@ def _judged(
             round(row["value"] / beside["value"], 4) if beside and beside["value"] else None
         ),
     }
+
+
+def _areas(ones: list[Found], control: list[Found]) -> dict[str, Any]:
+    """Return how well each attribute is read, where the attack tells; see `attribute-heads`.
+
+    Areas under the curve on the attacker's own people held out, mean of the seeds; guessing is 0.5.
+    """
+    here, clean = _mean_areas(ones), _mean_areas(control)
+    return {"attributes": here, "control_attributes": clean} if here else {}
+
+
+def _mean_areas(ones: list[Found]) -> dict[str, float]:
+    told: dict[str, list[float]] = {}
+    for _, details in ones:
+        for name, value in details.items():
+            if name.startswith(AREA):
+                told.setdefault(name.removeprefix(AREA), []).append(float(value))
+    return {name: round(sum(values) / len(values), 4) for name, values in told.items()}
 
 
 def _facts(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xnn.files import write_atomically
+from xnn.report.demo_fronts import fronts_section
 from xnn.report.demo_sections import (
     attack_section,
     cloud_section,
@@ -59,6 +60,7 @@ def _sections(results: DemoResults) -> Sequence[Section]:
         utility_section(results),
         training_section(results),
         attack_section(results),
+        fronts_section(results.fronts),
         limits_section(),
         making_section(results),
     ]

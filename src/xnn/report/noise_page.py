@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from xnn.files import write_atomically
+from xnn.report.front_figure import trade_figure
 from xnn.report.markup import Html, element, escape, figure, join, paragraph
 from xnn.report.noise_summary import FrontLine, front_lines
 from xnn.report.page import Section, render_page
-from xnn.report.svg import INK, MUTED, SERIES, draw
 from xnn.report.tables import estimate_cell, table
 
 NOTICE = (
@@ -45,29 +45,8 @@ def noise_page(content: dict[str, Any]) -> str:
 
 
 def _trade(lines: tuple[FrontLine, ...]) -> Html:
-    def plot(axes: Any) -> None:
-        for i, line in enumerate(lines):
-            student, worst = line.student, line.strongest
-            if student is None or worst is None:
-                continue
-            colour = SERIES[i % len(SERIES)]
-            x, y = student["value"], worst["value"]
-            axes.plot([student["low"], student["high"]], [y, y], color=colour, linewidth=1.2)
-            axes.plot([x, x], [worst["low"], worst["high"]], color=colour, linewidth=1.2)
-            axes.plot([x], [y], "o", color=colour)
-            axes.annotate(line.preset, (x, y), xytext=(6, 5), textcoords="offset points", color=INK)
-            axes.axhline(worst["chance"], color=MUTED, linestyle=":", linewidth=1.0)
-        axes.set(xlabel="Student, rank-1 by person", ylabel="Strongest attacker, rank-1")
-        axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05))
-
-    told = "; ".join(
-        f"{line.preset}: student {line.student['value']:.3f}, "
-        f"attacker {line.strongest['value']:.3f}"
-        for line in lines
-        if line.student and line.strongest
-    )
     drawing = figure(
-        draw(plot, name="front-trade", alt=f"Student against strongest attacker: {told}"),
+        trade_figure(lines),
         caption="Right is better recognition, down is less leak; bars are 95 % intervals over "
         "subjects, dotted is guessing.",
     )

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from xnn.errors import ConfigError, ShapeError
+from xnn.report.noise_summary import FrontLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,6 +98,8 @@ class DemoResults:
     utility: tuple[UtilityRow, ...]
     """The first row's protocol and metric are the headline."""
     attacks: tuple[AttackRow, ...]
+    fronts: tuple[FrontLine, ...]
+    """Of the inference phase; empty where there were too few people for it."""
     seconds: Mapping[str, float]
     """Wall-clock seconds of each stage, in order."""
     versions: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import torch
 from PIL import Image
 
 from xnn.cli import main, output
-from xnn.errors import ConfigError
+from xnn.errors import ConfigError, InsufficientDataError
 from xnn.extractors.card import ExtractorCard
 from xnn.extractors.catalog import EXTRACTORS
 from xnn.extractors.vit_extractor import ViTExtractor
 from xnn.faces.dataset import load_faces, save_manifest
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.models.vit import ViTFront, ViTShape
+from xnn.redteam.front_pictures import laid_out
 from xnn.redteam.noise_bench import NoiseBenchSettings
 
 SHAPE = ViTShape(patch_px=28, width=64, heads=4, depth=2, grid=4)
@@ -198,6 +200,44 @@ def test_too_few_people_are_refused(xnn: Xnn, folders: dict[str, Path], tmp_path
     status, _, told = xnn(*bench(folders, tmp_path / "n.json", "--max-subjects", 6))
     assert status == 1
     assert "needs 4" in told.splitlines()[-1]
+
+
+def test_pictures_show_what_each_sees(
+    xnn: Xnn, folders: dict[str, Path], written: dict[str, Any], tmp_path: Path
+) -> None:
+    out = folders["root"] / "noise.json"
+    status, _, told = xnn(*bench(folders, out, "--pictures", tmp_path / "pictures"))
+    assert status == 0, told
+    assert "xnn, seed 0: pictures" in told
+    decoded = tmp_path / "pictures" / "decoded.png"
+    with Image.open(decoded) as sheet:  # five test people; the originals and three fronts
+        assert sheet.size == (4 + 5 * 116, 4 + 4 * 116)
+        pixels = np.asarray(sheet).astype(float)
+    assert stat.S_IMODE(decoded.stat().st_mode) == 0o600
+    rows = [pixels[4 + i * 116 : 116 + i * 116] for i in range(4)]
+    away = [np.abs(row - rows[0]).mean() for row in rows[1:]]
+    assert away[0] < away[2], "plain features are decoded better than z of xnn"
+    with Image.open(tmp_path / "pictures" / "identities.png") as points:
+        assert points.size[0] > 500
+        assert len(np.unique(np.asarray(points.convert("RGB")).reshape(-1, 3), axis=0)) > 10
+
+
+def test_people_apart_in_scores_are_apart_in_the_plane() -> None:
+    truth = np.repeat(np.arange(4), 10)
+    rng = np.random.default_rng(0)
+    clear = 5.0 * (truth[:, None] == np.arange(4)) + rng.normal(size=(40, 4))
+
+    def nearest_is_of_the_same(scores: np.ndarray) -> float:
+        placed = laid_out(scores, seed=0)
+        apart = np.linalg.norm(placed[:, None] - placed[None], axis=2)
+        np.fill_diagonal(apart, np.inf)
+        return float(np.mean(truth[apart.argmin(axis=1)] == truth))
+
+    assert nearest_is_of_the_same(clear) > 0.9
+    assert nearest_is_of_the_same(rng.normal(size=(40, 4))) < 0.6
+    assert np.array_equal(laid_out(clear, seed=0), laid_out(clear, seed=0))
+    with pytest.raises(InsufficientDataError, match="t-SNE needs 4"):
+        laid_out(clear[:3], seed=0)
 
 
 def test_settings_that_mean_nothing_are_refused() -> None:

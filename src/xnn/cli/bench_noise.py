@@ -10,11 +10,15 @@ from xnn.cli.measured import finish, names_in, say, some_subjects
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.dataset import load_faces
 from xnn.faces.splits import SplitSettings
+from xnn.files import disk_errors
 from xnn.owner.noise.presets import NOISE_PRESETS
 from xnn.redteam.duplicates import refuse_shared_subjects
+from xnn.redteam.front_pictures import FrontPictures, see_fronts
 from xnn.redteam.noise_bench import NoiseBenchSettings, measure_noise
+from xnn.report.front_pictures import write_decoded, write_views
 from xnn.report.noise_page import write_noise_page
 
+VIEWS_NAME, DECODED_NAME = "identities.png", "decoded.png"
 Epochs = Annotated[int | None, typer.Option(help="Instead of the presets'.", min=1)]
 
 
@@ -40,12 +44,19 @@ def noise(
     max_subjects: Annotated[
         int | None, typer.Option(help="Use only the first subjects, for a quick look.", min=2)
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what student and attacker see, and decoded faces."),
+    ] = None,
 ) -> None:
     """Train fronts and attack them: student, teacher and every attacker, with intervals.
 
     The test subjects of each split are the suspects and are used once; the attacker's people are
     others. The same attack on the `plain` front is its control. Stopped and run again with the
     same options, it continues. OUT's HTML shows recognition against the strongest attacker.
+
+    --pictures writes identities.png (t-SNE, no face), and decoded.png: the first seed's people in
+    the first row, then what an attacker decodes from each front. That one shows faces.
     """
     owner = some_subjects(load_faces(victim), max_subjects)
     attacker = some_subjects(load_faces(public), max_subjects)
@@ -68,3 +79,13 @@ def noise(
     rows = measure_noise(owner, attacker, loaded, settings, store, report=say)
     written = finish(out, rows, victim=owner.name, public=attacker.name, seeds=seeds)
     write_noise_page(out.with_suffix(".html"), written)
+    if pictures is not None:
+        _draw(pictures, list(see_fronts(owner, attacker, loaded, settings, store, report=say)))
+
+
+def _draw(folder: Path, seen: list[FrontPictures]) -> None:
+    with disk_errors("make the folder", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    columns = [(one.preset, one.student, one.attacker) for one in seen]
+    write_views(folder / VIEWS_NAME, seen[0].labels, columns)
+    write_decoded(folder / DECODED_NAME, [seen[0].originals, *(one.decoded for one in seen)])

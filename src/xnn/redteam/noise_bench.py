@@ -24,10 +24,7 @@ from xnn.metrics.evaluation import evaluate_embeddings, pooled_rows
 from xnn.owner.noise.finished import NoiseRun
 from xnn.owner.noise.presets import find_noise_preset
 from xnn.redteam.attempt import Found, attempt
-from xnn.redteam.front_device import (
-    as_opened,
-    remembered_features,
-)
+from xnn.redteam.front_device import Remembered, as_opened, remembered_features
 from xnn.redteam.front_scenario import FrontScenario
 from xnn.redteam.front_world import (
     CONTROL,
@@ -113,17 +110,7 @@ def measure_noise(
     parties = (STUDENT, TEACHER, *settings.chosen())
     found: dict[tuple[str, str], list[Found]] = {}
     for seed in range(settings.seeds):
-        split = split_faces(victim, replace(settings.split, seed=seed))
-        world = FrontWorld(
-            split=split,
-            attacker=attacker,
-            extractor=extractor,
-            features=features,
-            store=store,
-            seed=seed,
-            public=settings.public,
-            epochs=settings.epochs,
-        )
+        world = world_of(victim, attacker, extractor, features, settings, store, seed=seed)
         for preset in dict.fromkeys((CONTROL, *settings.presets)):
             recipe = find_noise_preset(preset, extractor.card.shape)
             facts = named | {"preset": preset, "seed": seed, "recipe": recipe.to_dict()}
@@ -138,6 +125,29 @@ def measure_noise(
                 if one is not None:
                     found.setdefault((preset, party), []).append(one)
     return _rows(found, extractor.card.name)
+
+
+def world_of(
+    victim: FaceSet,
+    attacker: Party,
+    extractor: Extractor,
+    features: Remembered,
+    settings: NoiseBenchSettings,
+    store: Path,
+    *,
+    seed: int,
+) -> FrontWorld:
+    """Return the world of one seed: its own split, trained and attacked under that seed."""
+    return FrontWorld(
+        split=split_faces(victim, replace(settings.split, seed=seed)),
+        attacker=attacker,
+        extractor=extractor,
+        features=features,
+        store=store,
+        seed=seed,
+        public=settings.public,
+        epochs=settings.epochs,
+    )
 
 
 def _play(

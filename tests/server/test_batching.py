@@ -20,19 +20,25 @@ def double(sent: np.ndarray) -> np.ndarray:
 
 
 class Gate:
-    """A student that waits until it is let through; remembers sizes and threads."""
+    """A student that waits until it is let through; remembers what came, and how many at once."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
         self.entered = threading.Event()
         self.sizes: list[int] = []
-        self.threads: set[str] = set()
+        self.entries = self.inside = self.at_once = 0
+        self._lock = threading.Lock()
 
     def __call__(self, sent: np.ndarray) -> np.ndarray:
+        with self._lock:
+            self.entries += 1
+            self.inside += 1
+            self.at_once = max(self.at_once, self.inside)
         self.entered.set()
         self.open.wait(10)
-        self.sizes.append(len(sent))
-        self.threads.add(threading.current_thread().name)
+        with self._lock:
+            self.inside -= 1
+            self.sizes.append(len(sent))
         return double(sent)
 
 
@@ -64,11 +70,30 @@ def test_what_gathers_meanwhile_runs_together_up_to_the_maximum() -> None:
         first = asyncio.create_task(batcher.embed(records(1)))
         await until(gate.entered.is_set)
         rest = [asyncio.create_task(batcher.embed(records(i, i))) for i in range(5)]
-        await until(lambda: batcher.queued_records == 10)
+        await until(lambda: batcher.queued_records == 6)  # a full batch waits at the door already
+        assert gate.entries == 2
         gate.open.set()
         await asyncio.gather(first, *rest)
-        assert gate.sizes == [1, 4, 4, 2]
-        assert len(gate.threads) == 1
+        assert sorted(gate.sizes) == [1, 2, 4, 4]
+        assert gate.at_once == 2
+        batcher.close()
+
+    asyncio.run(play())
+
+
+def test_what_is_no_full_batch_waits_for_the_one_that_runs() -> None:
+    async def play() -> None:
+        gate = Gate()
+        batcher = StudentBatcher(gate, max_batch=4)
+        first = asyncio.create_task(batcher.embed(records(1)))
+        await until(gate.entered.is_set)
+        rest = [asyncio.create_task(batcher.embed(records(i))) for i in range(3)]
+        await until(lambda: batcher.queued_records == 3)
+        await asyncio.sleep(0.02)
+        assert gate.entries == 1
+        gate.open.set()
+        await asyncio.gather(first, *rest)
+        assert gate.sizes == [1, 3]
         batcher.close()
 
     asyncio.run(play())
@@ -89,14 +114,14 @@ def test_a_full_queue_refuses_and_recovers() -> None:
     async def play() -> None:
         gate = Gate()
         batcher = StudentBatcher(gate, max_batch=1, max_queued=3)
-        running = asyncio.create_task(batcher.embed(records(0)))
-        await until(gate.entered.is_set)
+        running = [asyncio.create_task(batcher.embed(records(i))) for i in range(2)]
+        await until(lambda: gate.entries == 2)
         waiting = [asyncio.create_task(batcher.embed(records(i))) for i in range(3)]
         await until(lambda: batcher.queued_records == 3)
         with pytest.raises(BusyError, match="3 records wait for the student, at most 3"):
             await batcher.embed(records(9))
         gate.open.set()
-        await asyncio.gather(running, *waiting)
+        await asyncio.gather(*running, *waiting)
         assert (await batcher.embed(records(9)))[0, 0] == 18
         batcher.close()
 
@@ -136,7 +161,7 @@ def test_closing_finishes_what_was_accepted_and_refuses_more() -> None:
         gate = Gate()
         batcher = StudentBatcher(gate, max_batch=1)
         tasks = [asyncio.create_task(batcher.embed(records(i))) for i in range(5)]
-        await until(lambda: gate.entered.is_set() and batcher.queued_records == 4)
+        await until(lambda: gate.entered.is_set() and batcher.queued_records == 3)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         await asyncio.sleep(0.02)
         with pytest.raises(BusyError, match="stopping"):
@@ -151,7 +176,7 @@ def test_closing_finishes_what_was_accepted_and_refuses_more() -> None:
 def test_who_hung_up_is_not_computed_for() -> None:
     async def play() -> None:
         gate = Gate()
-        batcher = StudentBatcher(gate, max_batch=1)
+        batcher = StudentBatcher(gate, max_batch=2)
         first = asyncio.create_task(batcher.embed(records(0)))
         await until(gate.entered.is_set)
         gone = asyncio.create_task(batcher.embed(records(1)))

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal, final, get_args
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from xnn.database import Database
 from xnn.database.tables import API_KEYS
@@ -21,6 +21,7 @@ Role = Literal["enrol", "search", "admin"]
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f]{0,100}\Z")
 _NO_DIGEST = bytes(32)
+_BY_NAME = select(API_KEYS).where(API_KEYS.c.name == bindparam("name"))  # built once for all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ class Accounts:
         """
         name, secret = parse_text(text)
         with self._database.reading() as connection:
-            row = connection.execute(select(API_KEYS).where(API_KEYS.c.name == name)).one_or_none()
+            row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
         stored = _NO_DIGEST if row is None else row.secret_sha256
         same = hmac.compare_digest(_digest(secret), stored)
         if row is None or not same or row.revoked_ms is not None:

@@ -98,6 +98,10 @@ class ClearVectors(VectorKeeper):
     def catch_up(self, connection: Connection, *, load: bool = True) -> None:
         """Do nothing: there is no memory to keep in step."""
 
+    def count(self, connection: Connection, tenant: str) -> int:
+        """Return how many templates the tenant has."""
+        return records.count(connection, tenant)[1]
+
     def best_of_subject(
         self, space: Space, subject_id: SubjectId, probes: Float32[np.ndarray, "q e"]
     ) -> Float32[np.ndarray, " q"] | None:

@@ -38,6 +38,10 @@ class VectorKeeper(Protocol):
         """
         ...
 
+    def count(self, connection: Connection, tenant: str) -> int:
+        """Return how many templates the tenant has, all spaces together."""
+        ...
+
     def best_of_subject(
         self, space: Space, subject_id: SubjectId, probes: Float32[np.ndarray, "q e"]
     ) -> Float32[np.ndarray, " q"] | None:

@@ -24,6 +24,7 @@ SearchIndex = ExactIndex | ApproximateIndex
 NewIndex = Callable[[int, int], SearchIndex]
 """From the width of vectors and the number of rows to expect."""
 
+_STATE = select(STATE.c.version, STATE.c.pruned_version)  # built once: asked at every comparison
 _AT_ONCE = 1024  # templates opened before they are added together
 
 
@@ -82,7 +83,7 @@ class MemoryVectors(VectorKeeper):
         Raises:
             CorruptError: A stored vector does not open.
         """
-        state = connection.execute(select(STATE.c.version, STATE.c.pruned_version)).one()
+        state = connection.execute(_STATE).one()
         if state.version == self._version or not (load or self._loaded):
             return
         with self._turns.writing():
@@ -94,6 +95,11 @@ class MemoryVectors(VectorKeeper):
             else:
                 self._follow(connection, known, state.version)
             self._version, self._loaded = state.version, True
+
+    def count(self, _connection: Connection, tenant: str) -> int:
+        """Return how many templates the tenant had when `catch_up` was last called."""
+        with self._turns.reading():
+            return sum(len(i) for space, i in self._indexes.items() if space.tenant == tenant)
 
     def best_of_subject(
         self, space: Space, subject_id: SubjectId, probes: Float32[np.ndarray, "q e"]
@@ -120,13 +126,14 @@ class MemoryVectors(VectorKeeper):
         space = (table.tenant, table.bundle_id, table.key_id)
         sizes = connection.execute(select(*space, func.count()).group_by(*space)).all()
         for tenant, bundle_id, key_id, rows in sizes:
-            width = records.width_of(connection, tenant, bundle_id)
+            space_of_rows = Space(tenant, bundle_id, key_id)
+            width = records.standing_of(connection, space_of_rows).width
             if width is None:
                 raise CorruptError(
                     "the gallery has templates of a bundle that it does not list; restore it from "
                     "a backup or an export"
                 )
-            self._indexes[Space(tenant, bundle_id, key_id)] = self._new_index(width, rows)
+            self._indexes[space_of_rows] = self._new_index(width, rows)
         self._take(connection, 0, version)
 
     def _follow(self, connection: Connection, known: int, version: int) -> None:

@@ -3,9 +3,20 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Exists,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from xnn.database.tables import BUNDLES, ERASURES, REQUESTS, RETIRED, STATE, SUBJECTS, TEMPLATES
 from xnn.errors import DuplicateError
@@ -134,13 +145,34 @@ def remove_templates(connection: Connection, template_ids: Sequence[str], versio
         connection.execute(update(STATE).values(pruned_version=oldest))
 
 
-def width_of(connection: Connection, tenant: str, bundle_id: str) -> int | None:
-    """Return the width of a bundle's vectors; None before the first."""
-    return connection.execute(
-        select(BUNDLES.c.width)
-        .where(BUNDLES.c.tenant == tenant)
-        .where(BUNDLES.c.bundle_id == bundle_id)
-    ).scalar_one_or_none()
+class Standing(NamedTuple):
+    """What the database says of a space before anything is compared."""
+
+    width: int | None
+    """Of the bundle's vectors; None before the first."""
+    bundle_retired: bool
+    key_retired: bool
+
+
+def _retired(kind: str) -> Exists:
+    mine = RETIRED.c.tenant == bindparam("tenant")
+    return exists().where(mine, RETIRED.c.kind == kind, RETIRED.c.name == bindparam(kind))
+
+
+# Built once: every recognition runs it, and to write it out takes longer than to run it.
+_STANDING = select(
+    select(BUNDLES.c.width)
+    .where(BUNDLES.c.tenant == bindparam("tenant"), BUNDLES.c.bundle_id == bindparam("bundle"))
+    .scalar_subquery(),
+    _retired("bundle"),
+    _retired("key"),
+)
+
+
+def standing_of(connection: Connection, space: Space) -> Standing:
+    """Return what is known of a tenant's bundle and key."""
+    names = {"tenant": space.tenant, "bundle": space.bundle_id, "key": space.key_id or ""}
+    return Standing(*connection.execute(_STANDING, names).one())
 
 
 def set_width(connection: Connection, tenant: str, bundle_id: str, width: int) -> None:

@@ -27,6 +27,7 @@ from xnn.gallery.limits import (
     check_request_id,
     unit_vectors,
 )
+from xnn.gallery.open_space import OpenSpace, check_width
 from xnn.gallery.space import FreshTemplate, Space
 from xnn.types import KeyId, SubjectId
 
@@ -109,13 +110,12 @@ class StoredGallery(Gallery):
             earlier = records.find_request(connection, tenant, request_id, digest, oldest_ms)
             if earlier is not None:
                 return earlier
-            _refuse_retired(connection, space)
+            _fit(connection, space, units.shape[1])
             if not records.has_subject(connection, tenant, subject_id):
                 if not create:
                     raise UnknownNameError("there is no such subject; create it first")
                 records.add_subject(connection, tenant, subject_id, now_ms)
             self._check_room(connection, tenant, subject_id, len(units))
-            _check_width(connection, space, units.shape[1], fix=True)
             fresh = _fresh(space, subject_id, units, version, now_ms)
             self._keeper.store(connection, fresh)
             records.remember_request(
@@ -157,20 +157,8 @@ class StoredGallery(Gallery):
         key_id: KeyId | None = None,
     ) -> Float32[np.ndarray, " b"]:
         """Return for each probe the score of the subject's best template of this bundle and key."""
-        self._check(tenant, subject_id)
-        space = _space(tenant, bundle_id, key_id)
-        units = self._units(probes)
-        with self.database.reading() as connection:
-            _refuse_retired(connection, space)
-            _require_subject(connection, tenant, subject_id)
-            _check_width(connection, space, units.shape[1])
-            self._keeper.catch_up(connection)
-        scores = self._keeper.best_of_subject(space, subject_id, units)
-        if scores is None:
-            raise UnknownNameError(
-                "the subject has no template made under this bundle and key; enrol it"
-            )
-        return scores
+        opened = self.opened(tenant, bundle_id=bundle_id, key_id=key_id, subject_id=subject_id)
+        return opened.verify(subject_id, probes)
 
     def search(
         self,
@@ -183,18 +171,41 @@ class StoredGallery(Gallery):
         threshold: float = -1.0,
     ) -> list[list[Candidate]]:
         """Return for each probe the best subjects, best first; ties by name. May be empty."""
+        opened = self.opened(tenant, bundle_id=bundle_id, key_id=key_id)
+        return opened.search(probes, top_k=top_k, threshold=threshold)
+
+    def opened(
+        self,
+        tenant: str,
+        *,
+        bundle_id: str,
+        key_id: KeyId | None = None,
+        subject_id: SubjectId | None = None,
+    ) -> OpenSpace:
+        """Return what may be compared with probes of this bundle and key, as it is now.
+
+        Args:
+            tenant: Whose gallery.
+            bundle_id: Only templates made under it are compared.
+            key_id: And only those made under this owner's key.
+            subject_id: Somebody who must exist.
+
+        Raises:
+            BundleMismatchError: The bundle or the key is retired.
+            UnknownNameError: There is no such subject.
+        """
         check_name(tenant, "tenant")
+        if subject_id is not None:
+            check_name(subject_id, "subject_id")
         space = _space(tenant, bundle_id, key_id)
-        units = self._units(probes)
-        if not 1 <= top_k <= self.limits.top_k:
-            raise LimitError(f"top_k={top_k}, but 1 to {self.limits.top_k} are allowed")
-        if not -1 <= threshold <= 1:
-            raise ConfigError(f"threshold={threshold:g} is no cosine; give one from -1 to 1")
         with self.database.reading() as connection:
-            _refuse_retired(connection, space)
-            _check_width(connection, space, units.shape[1])
+            known = records.standing_of(connection, space)
+            _refuse_retired(known)
+            if subject_id is not None:
+                _require_subject(connection, tenant, subject_id)
             self._keeper.catch_up(connection)
-        return self._keeper.search(space, units, top_k=top_k, threshold=threshold)
+            templates = self._keeper.count(connection, tenant)
+        return OpenSpace(space, known.width, templates, self._keeper, self.limits)
 
     def restore(
         self,
@@ -226,8 +237,7 @@ class StoredGallery(Gallery):
                     records.add_subject(connection, tenant, name, now_ms)
             owners = records.owners_of(connection, [info.template_id for info in infos])
             for space in {_space(tenant, info.bundle_id, info.key_id) for info in infos}:
-                _refuse_retired(connection, space)
-                _check_width(connection, space, units.shape[1], fix=True)
+                _fit(connection, space, units.shape[1])
             fresh = []
             for place, (info, unit) in enumerate(zip(infos, units, strict=True)):
                 owner = owners.get(info.template_id)
@@ -343,21 +353,20 @@ def _require_subject(connection: Connection, tenant: str, subject_id: str) -> No
         raise UnknownNameError("there is no such subject; list those there are")
 
 
-def _refuse_retired(connection: Connection, space: Space) -> None:
-    if records.is_retired(connection, space.tenant, "bundle", space.bundle_id):
+def _refuse_retired(known: records.Standing) -> None:
+    if known.bundle_retired:
         raise BundleMismatchError("the bundle is retired; fetch the one the service uses now")
-    if space.key_id and records.is_retired(connection, space.tenant, "key", space.key_id):
+    if known.key_retired:
         raise BundleMismatchError("the owner's key is retired; use the one that replaced it")
 
 
-def _check_width(connection: Connection, space: Space, width: int, *, fix: bool = False) -> None:
-    known = records.width_of(connection, space.tenant, space.bundle_id)
-    if known is None and fix:
+def _fit(connection: Connection, space: Space, width: int) -> None:
+    """Refuse what is retired or of another width; fix the width of a bundle's first vectors."""
+    known = records.standing_of(connection, space)
+    _refuse_retired(known)
+    if known.width is None:
         records.set_width(connection, space.tenant, space.bundle_id, width)
-    elif known is not None and known != width:
-        raise ShapeError(
-            f"vectors have {width} numbers, those of the bundle {known}; use the bundle's own tail"
-        )
+    check_width(width, known.width)
 
 
 def _fresh(

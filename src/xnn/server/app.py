@@ -39,7 +39,7 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        log(logging.INFO, "ready", bundle_id=service.bundle.card.front_id, scheme=service.scheme)
+        log(logging.INFO, "ready", bundle_id=service.card.front_id, scheme=service.scheme)
         try:
             yield
         finally:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from jaxtyping import Float32
@@ -26,19 +26,25 @@ class _Waiting:
     since: float
 
 
+_AT_ONCE: Final = 2
+"""Batches that are with the student: one runs, one waits at its door."""
+
+
 def _ignore(requests: int, records: int, seconds: float) -> None:
     """Take no notice of a batch."""
 
 
 @final
 class StudentBatcher:
-    """One thread that runs the student on whatever has gathered.
+    """Runs the student on whatever has gathered.
 
-    While a batch runs, the next gathers by itself. Only when requests came together lately does an
-    idle thread wait up to `wait_s` for more of them: a lone request is run at once.
+    While a batch runs, the next gathers by itself; once it is full it is handed over too, so that a
+    student in another process finds it when it has done with the first. Only when requests came
+    together lately does an idle thread wait up to `wait_s` for more of them: a lone request is run
+    at once.
 
     Args:
-        embed: The student. Called from one thread only.
+        embed: The student. Called from two threads.
         max_batch: Records of one batch, unless one request brings more.
         wait_s: How long an idle thread waits for company.
         max_queued: Records that may wait; beyond, requests are refused.
@@ -69,10 +75,15 @@ class StudentBatcher:
         self._queue: deque[_Waiting] = deque()
         self._queued_records = 0
         self._last_requests = 1
+        self._running = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="xnn-student", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"xnn-student-{i}", daemon=True)
+            for i in range(_AT_ONCE)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def queued_records(self) -> int:
@@ -99,7 +110,7 @@ class StudentBatcher:
                 )
             self._queue.append(_Waiting(records, future, loop, time.monotonic()))
             self._queued_records += len(records)
-            self._changed.notify()
+            self._changed.notify_all()
         vectors = await future
         if not np.isfinite(vectors).all():
             raise ShapeError(
@@ -109,26 +120,31 @@ class StudentBatcher:
         return vectors
 
     def close(self) -> None:
-        """Finish what waits, then stop the thread."""
+        """Finish what waits, then stop the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            batch = [waiting for waiting in batch if not waiting.future.cancelled()]
-            if batch:
-                self._last_requests = len(batch)
-                self._run(batch)
+            try:
+                wanted = [waiting for waiting in batch if not waiting.future.cancelled()]
+                if wanted:
+                    self._run(wanted)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._changed.notify_all()
 
     def _next_batch(self) -> list[_Waiting]:
         """Return what is to be run next, oldest first; nothing when closed and empty."""
         with self._changed:
-            while not self._queue and not self._closed:
-                self._changed.wait()
-            if self._last_requests > 1 and self._queue:
-                self._wait_for_company(self._queue[0].since + self._wait_s)
+            while not self._may_begin():
+                if self._closed and not self._queue:
+                    return []
+                self._changed.wait(self._company_s())
             batch: list[_Waiting] = []
             records = 0
             while self._queue:
@@ -138,14 +154,23 @@ class StudentBatcher:
                 batch.append(self._queue.popleft())
                 records += size
             self._queued_records -= records
+            self._last_requests = len(batch)
+            self._running += 1
             return batch
 
-    def _wait_for_company(self, until: float) -> None:
-        while self._queued_records < self._max_batch and not self._closed:
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            self._changed.wait(left)
+    def _may_begin(self) -> bool:
+        if not self._queue:
+            return False
+        if self._queued_records >= self._max_batch:
+            return True
+        return not self._running and (self._closed or self._company_s() is None)
+
+    def _company_s(self) -> float | None:
+        """Return how long an idle student is still to wait for company; None for not at all."""
+        if self._running or not self._queue or self._last_requests == 1:
+            return None
+        left = self._queue[0].since + self._wait_s - time.monotonic()
+        return left if left > 0 else None
 
     def _run(self, batch: list[_Waiting]) -> None:
         start = time.monotonic()

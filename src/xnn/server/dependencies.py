@@ -128,7 +128,7 @@ async def read_message(request: Request, service: Service, caller: Caller) -> Me
 
 
 def _check_bundle(message: Message, service: Service) -> None:
-    card = service.bundle.card
+    card = service.card
     if message.bundle_id != card.front_id:
         raise BundleMismatchError(
             f"made with the bundle {message.bundle_id[:16]}..., this service reads "

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
-import torch
 import uvicorn
 
 from xnn.accounts import Accounts
@@ -23,6 +22,7 @@ from xnn.server.bundle import load_server_bundle
 from xnn.server.logs import log
 from xnn.server.service import Service
 from xnn.server.settings import ServeSettings
+from xnn.server.student import StudentProcess
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2; those of TLS 1.3 are all of this kind anyway."""
@@ -96,9 +96,7 @@ def open_service(settings: ServeSettings) -> Service:
         StorageError: A file is missing.
         BusyError: The gallery is locked or away.
     """
-    if settings.torch_threads:
-        torch.set_num_threads(settings.torch_threads)
-    bundle = load_server_bundle(settings.bundle)
+    card = load_server_bundle(settings.bundle).card
     gallery = open_gallery(settings.gallery, read_master_key(settings.master_key_file))
     try:
         if not Accounts(gallery.database).num_active():
@@ -107,7 +105,13 @@ def open_service(settings: ServeSettings) -> Service:
                 "`xnn account new --gallery ... --role admin --role enrol --role search`, which "
                 "shows it once"
             )
-        return Service(settings, bundle, gallery)
+        student = StudentProcess(settings.bundle, threads=settings.torch_threads)
+        try:
+            student.wait_until_ready()
+            return Service(settings, card, student, gallery)
+        except BaseException:
+            student.close()
+            raise
     except BaseException:
         gallery.close()
         raise

@@ -1,63 +1,67 @@
 """What all routes share: student, gallery, accounts, limits and counts of one running service."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TypeVar, final
 
 import anyio
 import anyio.to_thread
 import numpy as np
-import torch
 from jaxtyping import Float32
 
 from xnn.accounts import Accounts, ApiKey, AuditEvent, AuditLog, secret_of
 from xnn.errors import BusyError
 from xnn.gallery import StoredGallery
+from xnn.gallery.open_space import OpenSpace
 from xnn.server.batching import StudentBatcher
-from xnn.server.bundle import ServerBundle
+from xnn.server.bundle import ServerCard
 from xnn.server.limits import CallerLimits
 from xnn.server.recorder import Recorder
 from xnn.server.settings import ServeSettings
+from xnn.server.student import StudentProcess
 from xnn.server.telemetry import Telemetry
 from xnn.server.thresholds import thresholds_of
 from xnn.types import SubjectId
 from xnn.wire.clock import now_ms
 from xnn.wire.freshness import FreshnessWindow
 from xnn.wire.limits import WireLimits
+from xnn.wire.message import Message
 
 T = TypeVar("T")
-U = TypeVar("U")
 Fact = str | int | float | bool | None
 
 
 @final
 class Service:
-    """One service: a bundle and a gallery, and everything between them.
+    """One service: a student and a gallery, and everything between them.
 
     Args:
         settings: All of them.
-        bundle: The student.
+        card: Of the student.
+        student: Runs it.
         gallery: Its database holds accounts and audit log as well.
 
     Trust: server.
     """
 
     def __init__(
-        self, settings: ServeSettings, bundle: ServerBundle, gallery: StoredGallery
+        self,
+        settings: ServeSettings,
+        card: ServerCard,
+        student: StudentProcess,
+        gallery: StoredGallery,
     ) -> None:
-        self.settings, self.bundle, self.gallery = settings, bundle, gallery
+        self.settings, self.card, self.gallery = settings, card, gallery
+        self._student = student
         self.accounts = Accounts(gallery.database)
         # An erased subject's name must not live on in a log that nobody can erase from.
         self.audit = AuditLog(gallery.database, pseudonym_key=gallery.vault.pseudonym_key())
         self._recorder = Recorder(self.audit)
         self.telemetry = Telemetry()
-        self.scheme = str(bundle.card.training.get("preset", "unknown"))
-        self.dtypes = bundle.card.dtypes
-        self.thresholds = thresholds_of(bundle.card, settings.thresholds)
-        self.wire_limits = WireLimits.for_bundle(
-            bundle.card.m, bundle.card.e, max_records=settings.max_records
-        )
+        self.scheme = str(card.training.get("preset", "unknown"))
+        self.dtypes = card.dtypes
+        self.thresholds = thresholds_of(card, settings.thresholds)
+        self.wire_limits = WireLimits.for_bundle(card.m, card.e, max_records=settings.max_records)
         self.freshness = FreshnessWindow(window_s=settings.replay_window_s, made_after_ms=now_ms())
         self.limits = CallerLimits(
             requests_per_s=settings.requests_per_s,
@@ -66,12 +70,13 @@ class Service:
             probe_burst=settings.probe_burst,
         )
         self._batcher = StudentBatcher(
-            self._run_student,
+            student.embed,
             max_batch=settings.max_batch,
             wait_s=settings.batch_wait_ms / 1000,
             max_queued=settings.max_queued,
             on_batch=self.telemetry.batch,
         )
+        student.on_seconds = self.telemetry.student_ran
         self._threads = anyio.CapacityLimiter(settings.workers)
         self.draining = False
         self.telemetry.watch(
@@ -136,49 +141,54 @@ class Service:
         key: ApiKey,
         action: str,
         subject_id: SubjectId | None,
-        records: Float32[np.ndarray, "b m e"],
-        compare: Callable[[Float32[np.ndarray, "b k"]], T],
+        message: Message,
+        compare: Callable[[OpenSpace, Float32[np.ndarray, "b k"]], T],
         *,
-        beside: Callable[[], U],
         far: float,
-    ) -> tuple[T, U]:
+    ) -> tuple[T, OpenSpace]:
         """Embed records and compare them, with an entry in the audit log.
 
-        The entry `accepted` is written while the student runs, and is on disk before the answer
-        leaves; a failure afterwards has a second entry.
+        The entry `accepted` is written, and the database asked all that it is asked, while the
+        student runs. The entry is on disk before the answer leaves; a failure afterwards has a
+        second one.
 
         Args:
             key: Who asks.
             action: `verify` or `search`.
             subject_id: Whom the records are compared with, or None for all.
-            records: Of one message.
-            compare: Of the embeddings; called in a thread.
-            beside: Something else that the answer needs; called while the student runs.
+            message: Whose records.
+            compare: Of the embeddings, with templates of the message's bundle and key; called in a
+                thread.
             far: False accept rate asked for.
 
         Returns:
-            What `compare` and `beside` returned.
+            What `compare` returned, and what it was given to compare with.
         """
-        facts: dict[str, Fact] = {"records": len(records), "far": far}
+        facts: dict[str, Fact] = {"records": len(message.records), "far": far}
 
         def record(outcome: str) -> None:
             self._recorder.record(self._event(key, action, subject_id, outcome, facts))
 
-        def begin() -> U:
+        def begin() -> OpenSpace:
             record("accepted")
-            return beside()
+            return self.gallery.opened(
+                key.tenant,
+                bundle_id=message.bundle_id,
+                key_id=message.key_id,
+                subject_id=subject_id,
+            )
 
         begun = asyncio.ensure_future(self.in_thread(begin))
         try:
-            probes = await self.embed(records)
-            found = await self.in_thread(lambda: compare(probes))
+            probes = await self.embed(message.records)
+            opened = await begun
+            return await self.in_thread(lambda: compare(opened, probes)), opened
         except Exception as error:
             outcome = type(error).__name__
             await asyncio.wait([begun])
-            if not isinstance(error, BusyError) and begun.exception() is None:
+            if not isinstance(error, BusyError):
                 await self.in_thread(lambda: record(outcome))
             raise
-        return found, await begun
 
     def check_ready(self) -> None:
         """Ask the database for a sign of life.
@@ -191,6 +201,7 @@ class Service:
     def close(self) -> None:
         """Finish what waits for the student, then let go of the database."""
         self._batcher.close()
+        self._student.close()
         self.gallery.close()
 
     def _event(
@@ -210,10 +221,3 @@ class Service:
             outcome=outcome,
             facts=facts,
         )
-
-    def _run_student(self, records: np.ndarray) -> np.ndarray:
-        start = time.thread_time()
-        with torch.inference_mode():
-            vectors: np.ndarray = self.bundle.embed(torch.from_numpy(records)).numpy()
-        self.telemetry.student_ran(time.thread_time() - start)
-        return vectors

@@ -13,7 +13,7 @@ router = APIRouter(tags=["bundle"])
 @router.get("/v1/bundle", responses=problems())
 async def read_bundle(service: ServiceOf, caller: AnyCaller) -> BundleOut:
     """Name the device bundle, dtypes and thresholds of this service. Any role."""
-    card = service.bundle.card
+    card = service.card
     return BundleOut(
         bundle_id=card.front_id,
         scheme=service.scheme,

@@ -66,15 +66,8 @@ async def verify(
         caller.key,
         "verify",
         SubjectId(subject_id),
-        message.records,
-        lambda probes: service.gallery.verify(
-            caller.tenant,
-            SubjectId(subject_id),
-            probes,
-            bundle_id=message.bundle_id,
-            key_id=message.key_id,
-        ),
-        beside=lambda: None,
+        message,
+        lambda opened, probes: opened.verify(SubjectId(subject_id), probes),
         far=limit.far,
     )
     service.telemetry.took("verify", len(scores))
@@ -99,20 +92,12 @@ async def search(
     limit = service.thresholds.find(far)
     message = await read_message(request, service, caller)
     service.limits.probes(caller.name, len(message.records))
-    found, size = await service.recognised(
+    found, opened = await service.recognised(
         caller.key,
         "search",
         None,
-        message.records,
-        lambda probes: service.gallery.search(
-            caller.tenant,
-            probes,
-            bundle_id=message.bundle_id,
-            key_id=message.key_id,
-            top_k=top_k,
-            threshold=limit.threshold,
-        ),
-        beside=lambda: service.gallery.count(caller.tenant)[1],
+        message,
+        lambda opened, probes: opened.search(probes, top_k=top_k, threshold=limit.threshold),
         far=limit.far,
     )
     service.telemetry.took("search", len(found))
@@ -121,7 +106,7 @@ async def search(
         results=[FoundOut(candidates=[_describe(c, policy) for c in list_]) for list_ in found],
         threshold=limit.threshold,
         far=limit.far,
-        gallery_size=size,
+        gallery_size=opened.tenant_templates,
     )
 
 

@@ -1,0 +1,135 @@
+"""The student's process: the same numbers as here, and an end that nobody pays for."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from served import random_bundle
+from xnn.errors import BusyError, StorageError
+from xnn.models.tail import TailConfig
+from xnn.server.bundle import load_server_bundle
+from xnn.server.student import StudentProcess
+
+TAIL = TailConfig(n=4, d=16, tail_depth=1, heads=2, embedding_dim=8)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_bundle(tmp_path_factory.mktemp("student") / "bundles", TAIL) / "server"
+
+
+@pytest.fixture(scope="module")
+def student(bundle: Path) -> Iterator[StudentProcess]:
+    process = StudentProcess(bundle, threads=1)
+    process.wait_until_ready()
+    yield process
+    process.close()
+
+
+def records(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, TAIL.n, TAIL.d)).astype(np.float32)
+
+
+def expected(bundle: Path, sent: np.ndarray) -> np.ndarray:
+    return load_server_bundle(bundle).embed(torch.from_numpy(sent)).numpy()
+
+
+def gone(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return True
+    status = Path(f"/proc/{process_id}/stat")
+    return status.is_file() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_it_says_what_the_student_says_here(bundle: Path, student: StudentProcess) -> None:
+    seconds: list[float] = []
+    student.on_seconds = seconds.append
+    for count in (1, 7, 300):
+        sent = records(count, count)
+        assert np.allclose(student.embed(sent), expected(bundle, sent), atol=1e-5)
+    assert len(seconds) == 3
+    assert min(seconds) >= 0
+
+
+def test_two_callers_at_once_each_get_their_own(bundle: Path, student: StudentProcess) -> None:
+    sent = [records(1 + i % 5, i) for i in range(40)]
+    answers: dict[int, np.ndarray] = {}
+
+    def call(first: int) -> None:
+        for number in range(first, len(sent), 2):
+            answers[number] = student.embed(sent[number])
+
+    threads = [threading.Thread(target=call, args=(first,)) for first in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    here = load_server_bundle(bundle)
+    for number, part in enumerate(sent):
+        wanted = here.embed(torch.from_numpy(part)).numpy()
+        assert np.allclose(answers[number], wanted, atol=1e-5)
+
+
+def test_a_process_that_was_killed_is_started_again(bundle: Path, student: StudentProcess) -> None:
+    before = student.process_id
+    os.kill(before, signal.SIGKILL)
+    sent = records(3)
+    assert np.allclose(student.embed(sent), expected(bundle, sent), atol=1e-5)
+    assert student.process_id != before
+
+
+def test_a_stop_signal_to_the_group_leaves_it_to_finish(
+    bundle: Path, student: StudentProcess
+) -> None:
+    before = student.process_id
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(before, number)
+    time.sleep(0.1)
+    sent = records(2)
+    assert np.allclose(student.embed(sent), expected(bundle, sent), atol=1e-5)
+    assert student.process_id == before
+
+
+def test_records_that_kill_it_twice_are_refused_and_the_next_are_not(
+    bundle: Path, student: StudentProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = type(student._child)
+    send = child.send
+
+    def kill_and_send(self, sent: np.ndarray) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        send(self, sent)
+
+    monkeypatch.setattr(child, "send", kill_and_send)
+    with pytest.raises(BusyError, match="ended twice"):
+        student.embed(records(1))
+    monkeypatch.undo()
+    assert np.allclose(student.embed(records(1)), expected(bundle, records(1)), atol=1e-5)
+
+
+def test_it_ends_when_nobody_is_left_to_ask(bundle: Path) -> None:
+    process = StudentProcess(bundle, threads=1)
+    process.wait_until_ready()
+    number = process.process_id
+    process.close()
+    process.close()
+    assert gone(number)
+
+
+def test_a_bundle_that_is_none_is_said_at_once(tmp_path: Path) -> None:
+    process = StudentProcess(tmp_path, threads=1)
+    try:
+        with pytest.raises(StorageError, match=r"no server\.json"):
+            process.wait_until_ready()
+    finally:
+        process.close()

@@ -40,7 +40,7 @@ def seeds() -> list[bytes]:
                 scheme="paper",
                 bundle_id="ab" * 32,
                 key_id=key_id,
-                records=numbers[:count],
+                records=numbers[:count] % 1 if dtype == "fixed32" else numbers[:count],
                 dtype=dtype,
                 request_id="cd" * 16,
                 nonce=bytes(16),

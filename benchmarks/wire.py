@@ -65,6 +65,16 @@ def message_costs(sent: np.ndarray, scheme: str, dtype: WireDtype) -> dict[str, 
     }
 
 
+def all_costs(sent: np.ndarray, scheme: str) -> dict[WireDtype, dict[str, float]]:
+    """Return the costs of every dtype that can hold these records."""
+    on_circle = bool(((sent >= 0) & (sent <= 1)).all())
+    return {
+        dtype: message_costs(sent, scheme, dtype)
+        for dtype in DTYPES
+        if dtype != "fixed32" or on_circle
+    }
+
+
 def embed(server: ServerBundle, sent: np.ndarray, scheme: str, dtype: WireDtype) -> np.ndarray:
     """Return what a service makes of records that came as messages."""
     limits, parts = WireLimits(), []
@@ -103,13 +113,14 @@ def measure(preset: str, faces: FaceSet, extractor: Extractor, root: Path) -> di
     front, server = load_device_bundle(root / "device"), load_server_bundle(root / "server")
     test = faces.only("test_by_person").samples
     sent = np.concatenate([front.send(crops) for crops in read_samples(test)])
-    pairs = all_pairs_scores(embed(server, sent, preset, "float32"), number_subjects(test))
+    exact: WireDtype = "fixed32" if parted.server.coupling else "float32"
+    pairs = all_pairs_scores(embed(server, sent, preset, exact), number_subjects(test))
     card, calibration = parted.server, parted.server.calibration
     return {
         "preset": preset,
         "m": card.m,
         "e": card.e,
-        "messages": {dtype: message_costs(sent, preset, dtype) for dtype in DTYPES},
+        "messages": all_costs(sent, preset),
         "dtypes": list(card.dtypes),
         "dtype_tolerance": card.dtype_tolerance,
         "dtype_changes": card.dtype_changes,
@@ -134,7 +145,7 @@ def sizes(preset: str, extractor: Extractor) -> dict[str, Any]:
     """Return what messages take, without training anything."""
     shape = new_front(extractor, find_noise_preset(preset, extractor.card.shape).front).sent_shape
     numbers = np.random.default_rng(0).normal(size=(_MANY, shape.n, shape.d)).astype(np.float32)
-    costs = {dtype: message_costs(numbers, preset, dtype) for dtype in DTYPES}
+    costs = all_costs(numbers, preset)
     return {"preset": preset, "m": shape.n, "e": shape.d, "messages": costs, "thresholds": []}
 
 

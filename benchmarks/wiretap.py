@@ -191,7 +191,8 @@ class Forbidden:
     """What must not be found in a recording.
 
     Bytes are looked for as they are, in base64 and in hexadecimal digits; numbers as float32 and
-    float16 of both byte orders, as int8 and as decimal text, at any place and of any scale.
+    float16 of both byte orders, as fixed32, as int8 and as decimal text, at any place and of any
+    scale.
     """
 
     bytes_of: Mapping[str, bytes]
@@ -237,6 +238,9 @@ def _views(recording: bytes) -> Iterator[np.ndarray]:
         for skip in range(width):
             end = skip + (len(recording) - skip) // width * width
             yield _tamed(np.frombuffer(recording[skip:end], f"{kind}f{width}"))
+    for skip in range(4):
+        end = skip + (len(recording) - skip) // 4 * 4
+        yield np.frombuffer(recording[skip:end], "<u4") / 2**32
     yield _tamed(np.frombuffer(recording, np.int8))
     texts = re.findall(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?", recording)
     yield _tamed(np.array([float(text) for text in texts if len(text) < 40]))

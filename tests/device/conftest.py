@@ -181,7 +181,7 @@ def facts_of(card: DeviceCard, **changes: object) -> dict[str, object]:
         "scheme": "xnn",
         "m": card.m,
         "e": card.e,
-        "dtypes": ["float32"],
+        "dtypes": list(card.dtypes),
         "embedding_dim": 16,
         "wire_version": 1,
         "max_records": 4,

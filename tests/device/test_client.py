@@ -68,7 +68,7 @@ def test_enrolment_sends_records_and_nothing_else(
     message = opened(seen.content)
     card = pipeline.bundle.card
     assert message.records.shape == (2, card.m, card.e)
-    assert (message.bundle_id, message.scheme, message.dtype) == (card.front_id, "xnn", "float32")
+    assert (message.bundle_id, message.scheme, message.dtype) == (card.front_id, "xnn", "fixed32")
     assert abs(message.timestamp_ms - 1000 * time.time()) < 60_000
     assert len(seen.content) < 48 + 512 + 4 * message.records.size
     pixels = photo.read_bytes()
@@ -224,7 +224,7 @@ def test_an_endless_answer_is_cut_off(
         ({"bundle_id": "ab" * 32}, "the service reads records of bundle abababababab"),
         ({"m": 7}, "the service reads 7x20 in wire format 1"),
         ({"wire_version": 2}, "in wire format 2"),
-        ({"dtypes": ["float64"]}, "agree on none of int8, float16, float32"),
+        ({"dtypes": ["float64"]}, "agree on none of int8, float16, fixed32, float32"),
     ],
 )
 def test_a_service_of_another_bundle_gets_nothing(

@@ -98,7 +98,7 @@ def test_a_dry_run_needs_neither_key_nor_service_and_loads_no_torch(
     shown = json.loads(done.stdout)
     assert shown["sent"] is False
     assert shown["records"] == "1 of 1x20"
-    assert shown["dtype"] == "float32"
+    assert shown["dtype"] == "fixed32"
     assert 48 + 80 < shown["message_bytes"] < 48 + 512 + 80
     assert shown["photographs"][0]["faces"] == 1
     assert done.stderr.endswith("LOADED onnxruntime")

@@ -49,7 +49,7 @@ def test_several_photographs_become_records_in_their_order(
     photos = [photo(orl_photos, subject, shot) for subject in (11, 12, 13) for shot in (1, 2)]
     prepared = pipeline.prepare(photos)
     assert prepared.records.shape == (6, pipeline.bundle.card.m, pipeline.bundle.card.e)
-    assert prepared.records.dtype == np.float32
+    assert prepared.records.dtype == np.float64  # the front is coupled
     assert [capture.num_faces for capture in prepared.captures] == [1] * 6
     assert all(capture.face_px > 40 and capture.score > 0.9 for capture in prepared.captures)
     # The student recognises from them: both photographs of each person are nearest to each other.

@@ -239,13 +239,15 @@ def test_recognition_through_messages_equals_recognition_without(
 
 def test_cards_tell_the_dtypes_that_the_student_survives(bundles: dict[str, Path]) -> None:
     cards = {p: load_server_bundle(bundles[p] / "server").card for p in bundles}
-    for card in cards.values():
-        assert card.dtype_changes["float32"] == 0.0
+    for name, card in cards.items():
+        assert card.dtype_changes["fixed32" if name == "xnn" else "float32"] < 1e-3
         within = {name for name, change in card.dtype_changes.items() if change <= 1e-3}
         assert set(card.dtypes) == within
     assert "float16" in cards["paper"].dtypes
-    # Rounds that multiply differences: half precision leaves nothing of the code.
-    assert cards["xnn"].dtypes == ("float32",)
+    # Rounds that multiply differences: half precision leaves nothing of the code, and float32
+    # loses more than the tolerance where codes are wide.
+    assert cards["xnn"].dtypes[-1] == "fixed32"
+    assert "float16" not in cards["xnn"].dtypes
     assert cards["xnn"].dtype_changes["float16"] > 0.1
 
 

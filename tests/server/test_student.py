@@ -1,5 +1,6 @@
 """The student's process: the same numbers as here, and an end that nobody pays for."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -13,8 +14,10 @@ import torch
 
 from served import random_bundle
 from xnn.errors import BusyError, StorageError
-from xnn.models.tail import TailConfig
-from xnn.server.bundle import load_server_bundle
+from xnn.models.coupling import Coupling
+from xnn.models.noise_generator import Opener
+from xnn.models.tail import Tail, TailConfig
+from xnn.server.bundle import load_server_bundle, save_server_bundle
 from xnn.server.student import StudentProcess
 
 TAIL = TailConfig(n=4, d=16, tail_depth=1, heads=2, embedding_dim=8)
@@ -58,6 +61,28 @@ def test_it_says_what_the_student_says_here(bundle: Path, student: StudentProces
         assert np.allclose(student.embed(sent), expected(bundle, sent), atol=1e-5)
     assert len(seconds) == 3
     assert min(seconds) >= 0
+
+
+def test_numbers_of_a_coupled_front_keep_their_digits(tmp_path: Path) -> None:
+    """Its rounds multiply what float32 would round off."""
+    opener = Opener(Coupling(8, rounds=4, gain=1.0), torch.ones(6))
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in opener.coupling.named_buffers():
+        if name != "mixing":
+            tensor.copy_(torch.randn(tensor.shape, generator=generator))
+    tail = TailConfig(n=1, d=6, tail_depth=0, heads=2, embedding_dim=8)
+    plain = load_server_bundle(random_bundle(tmp_path / "plain", tail) / "server")
+    coupling = {"width": 8, "rounds": 4, "gain": 1.0}
+    card = dataclasses.replace(plain.card, e=8, coupling=coupling)
+    save_server_bundle(tmp_path / "server", Tail(tail), opener, card)
+    sent = np.random.default_rng(0).random((20, 1, 8))
+    student = StudentProcess(tmp_path / "server", threads=1)
+    try:
+        found, rounded = student.embed(sent), student.embed(sent.astype(np.float32))
+    finally:
+        student.close()
+    assert np.allclose(found, expected(tmp_path / "server", sent), atol=1e-6)
+    assert not np.allclose(rounded, found, atol=1e-6)
 
 
 def test_two_callers_at_once_each_get_their_own(bundle: Path, student: StudentProcess) -> None:

@@ -36,6 +36,8 @@ many = settings(
 
 def good_message(dtype: str) -> bytes:
     numbers = np.random.default_rng(0).normal(size=(2, 3, 2)).astype(np.float32)
+    if dtype == "fixed32":
+        numbers %= 1
     return encode(
         Message(
             scheme="paper",

@@ -2,12 +2,13 @@
 
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from xnn.cli.output import emit, progress, warn
 from xnn.errors import ConfigError
+from xnn.wire.message import WireDtype
 
 app = typer.Typer(
     add_completion=False,
@@ -33,7 +34,7 @@ KeyPath = Annotated[
 ]
 Small = Annotated[bool, typer.Option("--int8", help="Use the bundle's small variant.")]
 Dtype = Annotated[
-    Literal["float32", "float16", "int8"] | None,
+    WireDtype | None,
     typer.Option(help="How numbers travel.", show_default="the shortest that serves"),
 ]
 Ca = Annotated[

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, UInt8
 
 from xnn.device.card import (
     CARD_NAME,
@@ -41,8 +41,8 @@ class DeviceBundle:
         self.card = card
         self._session = session
 
-    def send(self, crops: UInt8[np.ndarray, "b 112 112 3"]) -> Float32[np.ndarray, "b m e"]:
-        """Return z of aligned RGB crops."""
+    def send(self, crops: UInt8[np.ndarray, "b 112 112 3"]) -> Float[np.ndarray, "b m e"]:
+        """Return z of aligned RGB crops: float64 of a coupled front, float32 of all others."""
         parts = [self._run(crops[i : i + _BATCH]) for i in range(0, len(crops), _BATCH)]
         shape = (0, self.card.m, self.card.e)
         return np.concatenate(parts) if parts else np.zeros(shape, dtype=np.float32)

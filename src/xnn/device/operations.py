@@ -34,7 +34,7 @@ _SUBJECT = re.compile(r"\.{0,127}[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
 _LONGEST_SUBJECT = 128
 _HEX_32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _GONE = "unknown-name"
-_SHORTEST_FIRST: tuple[WireDtype, ...] = ("int8", "float16", "float32")
+_SHORTEST_FIRST: tuple[WireDtype, ...] = ("int8", "float16", "fixed32", "float32")
 
 Photos = Sequence[Photo] | Prepared
 """Photographs, or what a pipeline of the same bundle has made of them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, UInt8
 
 from xnn.device.bundle import DeviceBundle, load_detector, load_device_bundle
 from xnn.errors import ConfigError, FacesError, ShapeError
@@ -60,7 +60,7 @@ class Capture:
 class Prepared:
     """What came of some photographs, in their order."""
 
-    records: Float32[np.ndarray, "b m e"]
+    records: Float[np.ndarray, "b m e"]
     """z: this may leave."""
     captures: tuple[Capture, ...]
     """These may not."""

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 _CELL_PX = 16
@@ -13,7 +13,7 @@ _GROUND = 40
 _SPREAD = 2.5  # standard deviations to either side of the middle grey
 
 
-def picture_of(records: Float32[np.ndarray, "b m e"]) -> UInt8[np.ndarray, "h w"]:
+def picture_of(records: Float[np.ndarray, "b m e"]) -> UInt8[np.ndarray, "h w"]:
     """Draw each number as a grey cell, one record below the other.
 
     A record of one token is broken into lines of at most 64 cells.
@@ -35,14 +35,14 @@ def picture_of(records: Float32[np.ndarray, "b m e"]) -> UInt8[np.ndarray, "h w"
     return picture
 
 
-def png_of(records: Float32[np.ndarray, "b m e"]) -> bytes:
+def png_of(records: Float[np.ndarray, "b m e"]) -> bytes:
     """Return `picture_of` as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(picture_of(records)).save(file, "PNG")
     return file.getvalue()
 
 
-def _cells(record: Float32[np.ndarray, "m e"]) -> np.ndarray:
+def _cells(record: Float[np.ndarray, "m e"]) -> np.ndarray:
     spread = float(record.std()) or 1.0
     shades = np.clip((record - record.mean()) / (2 * _SPREAD * spread) + 0.5, 0, 1) * 255
     if len(record) > 1:

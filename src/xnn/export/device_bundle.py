@@ -25,8 +25,7 @@ from xnn.models.noise_generator import FrontSettings, NoisyFront
 
 TOLERANCE = 1e-3
 """Of z, over its root mean square. A coupled z is compared after the server has opened it, since
-its rounds multiply rounding on purpose."""
-COUPLED_TOLERANCE = 0.05
+its rounds multiply every difference on purpose."""
 _MEASURED_CROPS = 32
 
 
@@ -63,8 +62,7 @@ def export_device(
             (folder / name).unlink(missing_ok=True)
     whole = WholeFront(front, card).eval()
     write_front(folder / MODEL_NAME, whole)
-    tolerance = TOLERANCE if front.coupling is None else COUPLED_TOLERANCE
-    measured = _measure(folder, whole, card, crops, tolerance)
+    measured = _measure(folder, whole, card, crops)
     if int8:
         quantise(folder / MODEL_NAME, folder / INT8_NAME, _given(crops, _fresh(front, len(crops))))
         measured |= {f"int8_{n}": v for n, v in _compare(folder / INT8_NAME, whole, crops).items()}
@@ -77,7 +75,7 @@ def export_device(
         m=front.sent_shape.n,
         e=front.sent_shape.d,
         fresh_shape=list(front.fresh_shape),
-        tolerance=tolerance,
+        tolerance=TOLERANCE,
         measured={name: float(f"{value:.4g}") for name, value in measured.items()},
     )
     finish_device_bundle(folder, made)
@@ -85,14 +83,14 @@ def export_device(
 
 
 def _measure(
-    folder: Path, whole: WholeFront, card: ExtractorCard, crops: np.ndarray, tolerance: float
+    folder: Path, whole: WholeFront, card: ExtractorCard, crops: np.ndarray
 ) -> dict[str, float]:
     """Return what is told of the export, or refuse it."""
     measured = _compare(folder / MODEL_NAME, whole, crops)
-    if not measured["difference"] <= tolerance:
+    if not measured["difference"] <= TOLERANCE:
         raise CorruptError(
             f"the exported front differs from torch by {measured['difference']:.2g} of the root "
-            f"mean square, more than {tolerance:g}; export with the torch that pyproject.toml names"
+            f"mean square, more than {TOLERANCE:g}; export with the torch that pyproject.toml names"
         )
     return measured | {"cost_ratio": cost_ratio(whole, card, crops)}
 

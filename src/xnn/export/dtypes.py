@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from xnn.errors import ConfigError, ShapeError
 from xnn.metrics import cosine_scores
@@ -13,10 +13,10 @@ from xnn.wire.numbers import DTYPES, through_wire
 DTYPE_TOLERANCE = 1e-3
 """Largest change of a cosine that goes unnoticed beside the differences between photographs."""
 
-Embed = Callable[[Float32[np.ndarray, "b m e"]], Float32[np.ndarray, "b k"]]
+Embed = Callable[[Float[np.ndarray, "b m e"]], Float32[np.ndarray, "b k"]]
 
 
-def score_changes(embed: Embed, sent: Float32[np.ndarray, "b m e"]) -> dict[WireDtype, float]:
+def score_changes(embed: Embed, sent: Float[np.ndarray, "b m e"]) -> dict[WireDtype, float]:
     """Return the largest change of a cosine for each dtype in which these records can travel.
 
     All pairs of records count, compared both rounded and one of them rounded; records that the
@@ -44,11 +44,12 @@ def score_changes(embed: Embed, sent: Float32[np.ndarray, "b m e"]) -> dict[Wire
 
 
 def surviving(changes: dict[WireDtype, float], *, tolerance: float) -> tuple[WireDtype, ...]:
-    """Return the dtypes whose change is within a tolerance; float32 always is.
+    """Return the dtypes whose change is within a tolerance; the most exact one always is.
 
     Raises:
         ConfigError: The tolerance is outside [0, 2].
     """
     if not 0 <= tolerance <= 2:
         raise ConfigError(f"dtype_tolerance={tolerance:g} is no change of a cosine; use 0..2")
-    return tuple(d for d in DTYPES if d == "float32" or changes.get(d, 3.0) <= tolerance)
+    allowed = max(tolerance, min(changes.values(), default=0.0))
+    return tuple(d for d in DTYPES if changes.get(d, 3.0) <= allowed)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from xnn.device.bundle import DeviceBundle, finish_device_bundle, load_device_bundle
 from xnn.device.card import DeviceCard
@@ -82,7 +82,7 @@ def part_run(
     front = load_device_bundle(device)
     bundle = ServerBundle(_server_card(trained, card), trained.student, trained.opener)
 
-    def embed(sent: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+    def embed(sent: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
         return bundle.embed(torch.from_numpy(sent)).numpy()
 
     changes = score_changes(embed, front.send(crops))

@@ -35,7 +35,7 @@ class WholeFront(nn.Module):
     def forward(
         self, crops: UInt8[Tensor, "b h w 3"], fresh: Float[Tensor, "b ..."] | None = None
     ) -> Float[Tensor, "b m e"]:
-        """Return z; `fresh` as in `NoisyFront.add_noise`."""
+        """Return z, unrounded; `fresh` as in `NoisyFront.add_noise`."""
         sent: Tensor = self.front(self.prepare(crops), fresh)
         return sent
 

@@ -17,14 +17,15 @@ import math
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from xnn.errors import ConfigError
 
 _STEP = 0.12
 """Length on the circle of one standard deviation of the code: 4 of them fit on either side."""
-_EDGE = 1e-6
+_EDGE = 1e-4
+"""Kept free at both ends: a number that rounding carries past 0 or 1 comes out at the other."""
 
 
 @final
@@ -70,11 +71,16 @@ class Coupling(nn.Module):
         Returns:
             Numbers in [0, 1).
         """
-        placed = (0.5 + _STEP * (code.double() @ self.mixing.double())).clamp(0, 1 - _EDGE)
+        return _wrap(self.exact(code).to(code.dtype))
+
+    def exact(self, code: Float[Tensor, "b k"]) -> Float64[Tensor, "b k"]:
+        """Return what `forward` rounds: what is to be sent with every digit that it has."""
+        placed = 0.5 + code.double() @ (_STEP * self.mixing.double())
+        placed = placed.clamp(_EDGE, 1 - _EDGE)
         a, b = placed.chunk(2, dim=1)
         for i in range(len(self.weights)):
             a, b = b, _wrap(a + self._noise(i, b))
-        return _wrap(torch.cat([a, b], dim=1).to(code.dtype))
+        return torch.cat([a, b], dim=1)
 
     def inverse(self, sent: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Take the noise off again; exact but for z's own rounding, which each round multiplies."""
@@ -86,7 +92,10 @@ class Coupling(nn.Module):
 
     def _noise(self, i: int, half: Float[Tensor, "b h"]) -> Float[Tensor, "b h"]:
         weights, phases, turns = (t[i].double() for t in (self.weights, self.phases, self.turns))
-        noise: Tensor = 2 * torch.sin((half - 0.5) * (self.gain / _STEP) @ weights + phases) @ turns
+        # Factors stand inside the matrices: onnxruntime-web takes one beside a product into it as
+        # float32, and the rounds would multiply what that rounds off.
+        steep = weights * (self.gain / _STEP)
+        noise: Tensor = torch.sin((half - 0.5) @ steep + phases) @ (2 * turns)
         return noise
 
 

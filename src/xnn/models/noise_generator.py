@@ -154,7 +154,12 @@ class NoisyFront(nn.Module):
             return clean_features(self.upper(x), self.shape.d)
 
     def add_noise(
-        self, x: Tensor, clean: Float[Tensor, "b n d"], fresh: Tensor | None = None
+        self,
+        x: Tensor,
+        clean: Float[Tensor, "b n d"],
+        fresh: Tensor | None = None,
+        *,
+        exact: bool = False,
     ) -> Float[Tensor, "b m e"]:
         """Return z of maps above the cut whose clean features are known.
 
@@ -163,6 +168,7 @@ class NoisyFront(nn.Module):
             clean: Their `clean` features.
             fresh: Standard normal numbers (b, *fresh_shape), never used twice; None draws them
                 from torch's global generator.
+            exact: Leave a coupled z in float64: its rounds multiply what float32 rounds off.
         """
         if fresh is None and self.is_random:
             fresh = torch.randn(len(clean), *self.fresh_shape, device=clean.device)
@@ -171,16 +177,17 @@ class NoisyFront(nn.Module):
             return clean + self.settings.scale * noise
         if self.code is not None and self.coupling is not None:
             code = self.code(clean)
-            hidden: Tensor = self.coupling(code if fresh is None else torch.cat([code, fresh], 1))
+            whole = code if fresh is None else torch.cat([code, fresh], 1)
+            hidden: Tensor = self.coupling.exact(whole) if exact else self.coupling(whole)
             return hidden[:, None]
         return clean if fresh is None else clean + self.settings.scale * fresh
 
     def forward(
         self, pixels: Float[Tensor, "b 3 s s"], fresh: Tensor | None = None
     ) -> Float[Tensor, "b m e"]:
-        """Return z of prepared pixels; see `add_noise`."""
+        """Return z of prepared pixels, unrounded; see `add_noise`."""
         x = self.lower(pixels)
-        return self.add_noise(x, self.clean(x), fresh)
+        return self.add_noise(x, self.clean(x), fresh, exact=True)
 
 
 @final
@@ -204,7 +211,7 @@ class Opener(nn.Module):
     def forward(self, sent: Float[Tensor, "b 1 e"]) -> Float[Tensor, "b 1 k"]:
         """Return the code as one token, its numbers as large as they matter."""
         code = self.coupling.inverse(sent.flatten(1))[:, : len(self.spread)]
-        return (code * self.spread)[:, None]
+        return (code.to(self.spread.dtype) * self.spread)[:, None]
 
 
 def clean_features(tokens: Float[Tensor, "b n d"], d: int) -> Float[Tensor, "b n d"]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from xnn.errors import BusyError, ConfigError, ShapeError
 
-Embed = Callable[[Float32[np.ndarray, "b m e"]], Float32[np.ndarray, "b k"]]
+Embed = Callable[[Float[np.ndarray, "b m e"]], Float32[np.ndarray, "b k"]]
 OnBatch = Callable[[int, int, float], None]
 """Told of each batch: requests, records, seconds."""
 
@@ -90,7 +90,7 @@ class StudentBatcher:
         """Return how many records wait."""
         return self._queued_records
 
-    async def embed(self, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+    async def embed(self, records: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
         """Return the student's embeddings of one request's records.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Any, final
 import safetensors
 import safetensors.torch
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor
 
 from xnn.errors import CorruptError, FormatError, ShapeError
@@ -95,7 +95,7 @@ class ServerBundle:
         self._opener = opener
 
     @torch.no_grad()
-    def embed(self, sent: Float32[Tensor, "b m e"]) -> Float[Tensor, "b k"]:
+    def embed(self, sent: Float[Tensor, "b m e"]) -> Float[Tensor, "b k"]:
         """Return embeddings of records, not normalised; compare them by cosine.
 
         Raises:
@@ -107,7 +107,7 @@ class ServerBundle:
                 f"{self.card.m}x{self.card.e}; use the device bundle exported with it"
             )
         parts = [
-            self._tail(part if self._opener is None else self._opener(part))
+            self._tail(part.float() if self._opener is None else self._opener(part))
             for part in torch.split(sent, _BATCH)
         ]
         return torch.cat(parts)

@@ -7,7 +7,7 @@ from typing import TypeVar, final
 import anyio
 import anyio.to_thread
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from xnn.accounts import Accounts, ApiKey, AuditEvent, AuditLog, secret_of
 from xnn.errors import BusyError
@@ -88,7 +88,7 @@ class Service:
             "xnn_draining", "1 after a stop signal, else 0.", lambda: float(self.draining)
         )
 
-    async def embed(self, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+    async def embed(self, records: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
         """Return the student's embeddings, batched with those of other requests.
 
         Raises:

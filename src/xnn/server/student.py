@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from xnn.errors import BusyError, StorageError, XnnError
 from xnn.server import student_worker as worker
 from xnn.server.logs import log
+from xnn.server.student_question import write_question
 
 _START_S = 120.0
 _STOP_S = 10.0
@@ -65,7 +66,7 @@ class StudentProcess:
         with self._sending:
             self._child.wait_until_ready()
 
-    def embed(self, records: Float32[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
+    def embed(self, records: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
         """Return embeddings of records.
 
         Raises:
@@ -140,7 +141,7 @@ class _Child:
 
     def send(self, records: np.ndarray) -> None:
         try:
-            self._other.send_bytes(np.ascontiguousarray(records, np.float32).data.cast("B"))
+            self._other.send_bytes(write_question(records))
         except _GONE:
             self.gone = True
             raise

@@ -17,6 +17,7 @@ import torch
 
 from xnn.errors import XnnError
 from xnn.server.bundle import ServerBundle, load_server_bundle
+from xnn.server.student_question import read_question, write_question
 
 HEAD: Final = struct.Struct("<cd")
 """In front of every answer: its kind, and the processor seconds that it took."""
@@ -42,7 +43,8 @@ def main(descriptor: str, folder: str, threads: str) -> None:
     with Connection(int(descriptor)) as other:
         try:
             student = load_server_bundle(Path(folder))
-            answer(student, np.zeros((1, student.card.m, student.card.e), np.float32).tobytes())
+            zeros = np.zeros((1, student.card.m, student.card.e), np.float32)
+            answer(student, write_question(zeros))
         except XnnError as error:
             other.send_bytes(failure(error))
             return
@@ -56,16 +58,15 @@ def main(descriptor: str, folder: str, threads: str) -> None:
 
 
 def answer(student: ServerBundle, content: bytes) -> bytes:
-    """Return the answer to records, float32 in a row.
+    """Return the answer to a question: embeddings, float32 in a row.
 
     Trust: server.
     """
     start = time.process_time()
-    shape = (-1, student.card.m, student.card.e)
     try:
-        records = torch.frombuffer(bytearray(content), dtype=torch.float32).reshape(shape)
+        records = read_question(content, student.card.m, student.card.e)
         with torch.inference_mode():
-            found = student.embed(records).numpy()
+            found = student.embed(torch.from_numpy(records)).numpy()
     except Exception as error:  # whatever it is, the next batch may do better
         return failure(error)
     return HEAD.pack(EMBEDDINGS, time.process_time() - start) + found.tobytes()

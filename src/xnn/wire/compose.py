@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from xnn.types import KeyId
 from xnn.wire.clock import now_ms
@@ -13,7 +13,7 @@ from xnn.wire.message import Message, WireDtype
 
 
 def compose(
-    records: Float32[np.ndarray, "b m e"],
+    records: Float[np.ndarray, "b m e"],
     *,
     scheme: str,
     bundle_id: str,

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from xnn.types import KeyId
 
-WireDtype = Literal["float32", "float16", "int8"]
-"""How numbers travel: int8 with one scale for each record."""
+WireDtype = Literal["float32", "float16", "int8", "fixed32"]
+"""How numbers travel: int8 with one scale for each record, fixed32 for numbers on the circle."""
 
 MEDIA_TYPE = "application/vnd.xnn.records"
 """Content type of a message in HTTP."""
@@ -28,8 +28,8 @@ class Message:
     """`front_id` of the device bundle: 64 hexadecimal digits."""
     key_id: KeyId | None
     """Of the owner's key, where records are keyed as well; else None."""
-    records: Float32[np.ndarray, "b m e"]
-    """z of each capture; finite."""
+    records: Float[np.ndarray, "b m e"]
+    """z of each capture; finite. float64 where they travel as fixed32, else float32."""
     dtype: WireDtype
     request_id: str
     """32 hexadecimal digits. A repeated request is answered as before and changes nothing."""

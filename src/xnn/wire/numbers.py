@@ -1,20 +1,22 @@
-"""Records as bytes and back: float32, float16, or int8 with one scale for each record."""
+"""Records as bytes and back: float32, float16, int8 with a scale for each record, fixed32."""
 
 import math
 from collections.abc import Iterable
 from typing import get_args
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float
 
 from xnn.errors import ShapeError, WireError
 from xnn.wire.message import WireDtype
 
 DTYPES: tuple[WireDtype, ...] = get_args(WireDtype)
-_WIDTHS: dict[WireDtype, int] = {"float32": 4, "float16": 2, "int8": 1}
+_WIDTHS: dict[WireDtype, int] = {"float32": 4, "float16": 2, "int8": 1, "fixed32": 4}
 _SCALE_BYTES = 4
 _LARGEST = 127
 """-128 is not used: ranges are symmetric."""
+_STEPS = 2.0**32
+"""Of fixed32 on [0, 1). A number is read as the middle of its step: none is rounded up to 1."""
 
 
 def wire_dtypes(names: Iterable[str]) -> tuple[WireDtype, ...]:
@@ -35,12 +37,13 @@ def payload_bytes(shape: tuple[int, int, int], dtype: WireDtype) -> int:
     return math.prod(shape) * _WIDTHS[dtype] + scales
 
 
-def pack(records: Float32[np.ndarray, "b m e"], dtype: WireDtype) -> bytes:
+def pack(records: Float[np.ndarray, "b m e"], dtype: WireDtype) -> bytes:
     """Return records as they travel, little-endian, rows after each other.
 
     Raises:
         ConfigError: No such dtype.
-        ShapeError: A number is NaN or infinite, or too large for float16.
+        ShapeError: A number is NaN or infinite, too large for float16, or none of the circle's
+            for fixed32.
     """
     if not np.isfinite(records).all():
         raise ShapeError("a record holds NaN or infinity, expected finite numbers; make it anew")
@@ -52,13 +55,13 @@ def pack(records: Float32[np.ndarray, "b m e"], dtype: WireDtype) -> bytes:
         if not np.isfinite(halves).all():
             raise ShapeError("a record exceeds 65504, too much for float16; send float32")
         return halves.tobytes()
-    return _pack_int8(records)
+    return _pack_int8(records) if dtype == "int8" else _pack_fixed32(records)
 
 
 def unpack(
     payload: memoryview, shape: tuple[int, int, int], dtype: WireDtype
-) -> Float32[np.ndarray, "b m e"]:
-    """Read `pack` back.
+) -> Float[np.ndarray, "b m e"]:
+    """Read `pack` back: float64 of fixed32, float32 of all others.
 
     Args:
         payload: Of exactly `payload_bytes(shape, dtype)` bytes.
@@ -70,14 +73,17 @@ def unpack(
     """
     if dtype == "int8":
         return _unpack_int8(payload, shape)
+    if dtype == "fixed32":
+        steps = np.frombuffer(payload, "<u4").reshape(shape)
+        return (steps + 0.5) / _STEPS
     kind = "<f4" if dtype == "float32" else "<f2"
     records = np.frombuffer(payload, kind).astype(np.float32).reshape(shape)
     return _finite(records)
 
 
 def through_wire(
-    records: Float32[np.ndarray, "b m e"], dtype: WireDtype
-) -> Float32[np.ndarray, "b m e"]:
+    records: Float[np.ndarray, "b m e"], dtype: WireDtype
+) -> Float[np.ndarray, "b m e"]:
     """Return records as the other side reads them: what a dtype costs is measured with it.
 
     Raises:
@@ -115,6 +121,13 @@ def _unpack_int8(payload: memoryview, shape: tuple[int, int, int]) -> np.ndarray
         raise WireError("an int8 record holds -128, expected -127..127; see WIRE_FORMAT.md")
     with np.errstate(over="ignore"):
         return _finite(scales[:, None, None] * steps.astype(np.float32))
+
+
+def _pack_fixed32(records: np.ndarray) -> bytes:
+    numbers = records.astype(np.float64)
+    if not ((numbers >= 0) & (numbers <= 1)).all():
+        raise ShapeError("fixed32 holds numbers from 0 to 1, these go beyond; send float32")
+    return np.minimum(np.floor(numbers * _STEPS), _STEPS - 1).astype("<u4").tobytes()
 
 
 def _finite(records: np.ndarray) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""A coupled front multiplies rounding on purpose: its z is compared as the server reads it.
+"""The score through the browser is the score of an offline evaluation of the same bundles, to 1e-3.
 
-Stated tolerance: embeddings of the same crop and fresh numbers have a cosine of at least 0.999.
+A coupled front is the hard case: its rounds multiply whatever is rounded on the way. The other
+fronts are compared number by number in test_parity.py.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +13,26 @@ import pytest
 import torch
 from browser import packed, unpacked
 from in_page import PREPARE, SEND
+from people_at_the_page import enrol, go_to, photograph, show_pictures, sign_in
 
+from served import Running, Site
 from xnn.cli import noise
 from xnn.device.bundle import load_device_bundle
+from xnn.device.pipeline import open_pipeline
 from xnn.extractors.catalog import load_extractor
 from xnn.faces.dataset import load_faces
 from xnn.faces.splits import SplitSettings, split_faces
+from xnn.metrics import cosine_scores
 from xnn.models.noise_generator import FrontSettings
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
-from xnn.server.bundle import load_server_bundle
+from xnn.server.bundle import ServerBundle, load_server_bundle
 from xnn.training.presets import adamw_tail
+from xnn.wire.numbers import through_wire
 
-COSINE = 0.999
+SCORE = 1e-3
+"""Of the whole way; where the crop is the same, a tenth of it."""
+PEOPLE = range(1, 7)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +55,21 @@ def coupled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_the_server_reads_the_same_from_both(
+@pytest.fixture(scope="module")
+def running(coupled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    settings = {"scores": "exact", "thresholds": {"0.1": -1.0}, "probe_burst": 1000}
+    server = Running(
+        Site.make(tmp_path_factory.mktemp("running") / "site", coupled, settings)
+    ).wait_until_ready()
+    yield server
+    server.kill()
+
+
+def embed(server: ServerBundle, records: np.ndarray) -> np.ndarray:
+    return server.embed(torch.from_numpy(records)).numpy()
+
+
+def test_scores_of_the_same_crops_agree(
     open_page, serve_pages, coupled: Path, people: dict[str, np.ndarray]
 ) -> None:
     device, server = load_device_bundle(coupled / "device"), load_server_bundle(coupled / "server")
@@ -54,14 +77,46 @@ def test_the_server_reads_the_same_from_both(
     watched.run(PREPARE)
     shape = (device.card.m, device.card.e)
     generator = np.random.default_rng(0)
-    here, there = [], []
-    for shots in list(people.values())[:8]:
-        fresh = generator.standard_normal((1, *device.card.fresh_shape)).astype(np.float32)
-        sent = watched.run(SEND, [packed(shots[0]), packed(fresh)])
-        there.append(unpacked(sent, "<f4", shape))
-        here.append(device._session.run(None, {"crops": shots[:1], "fresh": fresh})[0][0])
-    vectors = [server.embed(torch.from_numpy(np.stack(z))).numpy() for z in (here, there)]
-    units = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors]
-    assert (units[0] * units[1]).sum(axis=1).min() >= COSINE
-    # Positive control: of other faces they differ.
-    assert (units[0][:-1] * units[1][1:]).sum(axis=1).min() < COSINE
+    sent, crops = [], np.stack([shots[k] for shots in list(people.values())[:8] for k in (0, 1)])
+    for crop in crops:
+        fresh = generator.standard_normal(device.card.fresh_shape).astype(np.float32)
+        sent.append(unpacked(watched.run(SEND, [packed(crop), packed(fresh)]), "<f8", shape))
+    browser = embed(server, through_wire(np.stack(sent), "fixed32"))
+    offline = embed(server, device.send(crops))
+    wanted = cosine_scores(offline, offline)
+    assert np.abs(cosine_scores(browser, browser) - wanted).max() <= SCORE / 10
+    assert np.abs(cosine_scores(browser, offline) - wanted).max() <= SCORE / 10
+    # Positive controls: faces differ by more, and so do the same z once rounded to float32.
+    assert wanted.min() < 1 - 10 * SCORE
+    rounded = embed(server, through_wire(np.stack(sent), "float32"))
+    assert np.abs(cosine_scores(rounded, rounded) - wanted).max() > SCORE
+
+
+def test_scores_from_the_photograph_agree(
+    open_page, running: Running, coupled: Path, orl_photos: Path, tmp_path: Path
+) -> None:
+    """Whole ways: found, aligned and sent by the page, answered by the service; and offline."""
+    photos = {(s, k): photograph(orl_photos, tmp_path, s, k) for s in PEOPLE for k in (1, 4)}
+    pipeline, server = open_pipeline(coupled / "device"), load_server_bundle(coupled / "server")
+    offline = {
+        key: embed(server, pipeline.prepare([path]).records)[0] for key, path in photos.items()
+    }
+    watched = open_page(f"{running.url}/console/")
+    sign_in(watched, running.site.keys["a"])
+    for person in PEOPLE:
+        enrol(watched, f"person-{person}", photos[person, 1])
+    differences = []
+    for person in PEOPLE:
+        go_to(watched, "Recognise")
+        show_pictures(watched, photos[person, 4])
+        with watched.page.expect_response("**/v1/search**") as answered:
+            watched.page.click("button[type=submit]")
+        (result,) = answered.value.json()["results"]
+        watched.page.wait_for_selector(".answer")
+        assert len(result["candidates"]) > 1
+        for candidate in result["candidates"]:
+            other = int(candidate["subject_id"].removeprefix("person-"))
+            wanted = cosine_scores(offline[person, 4][None], offline[other, 1][None])[0, 0]
+            differences.append(abs(candidate["score"] - wanted))
+    assert len(differences) > len(PEOPLE)
+    assert max(differences) <= SCORE

@@ -14,8 +14,9 @@ VECTORS = sorted((Path(__file__).parents[2] / "vectors" / "wire_v1").glob("*.jso
 
 ENCODE = """async (vector) => {
   const { encode, macKey, fromHex, hex } = await import('/console/wire/message.js');
-  const bits = fromHex(vector.records_float32_hex);
-  const numbers = new Float32Array(bits.buffer);
+  const numbers = vector.dtype === 'fixed32'
+    ? new Float64Array(fromHex(vector.records_float64_hex).buffer)
+    : new Float32Array(fromHex(vector.records_float32_hex).buffer);
   const [b, m, e] = vector.shape;
   const records = Array.from({ length: b }, (_, i) => numbers.slice(i * m * e, (i + 1) * m * e));
   const message = {
@@ -82,7 +83,8 @@ def test_a_composed_message_is_read_by_the_server(open_page, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "value"), [("float32", "NaN"), ("float16", "65520"), ("int8", "Infinity")]
+    ("dtype", "value"),
+    [("float32", "NaN"), ("float16", "65520"), ("int8", "Infinity"), ("fixed32", "1.5")],
 )
 def test_what_cannot_be_sent_is_refused(open_page, url: str, dtype: str, value: str) -> None:
     script = """async ([dtype, value]) => {

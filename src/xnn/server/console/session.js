@@ -6,7 +6,8 @@ import { bytes } from "./parts/format.js";
 import { compose } from "./wire/message.js";
 
 const KEPT = "xnn-api-key";
-const PREFERRED = ["float16", "float32", "int8"]; // half the bytes, where the student reads it as well
+// Half the bytes, where the student reads it as well; else every digit.
+const PREFERRED = ["float16", "fixed32", "float32", "int8"];
 
 export class Session {
   #device = null;

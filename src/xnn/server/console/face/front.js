@@ -10,7 +10,7 @@ export class Front {
     this.card = card;
   }
 
-  /** Return z as float32 (m, e). Where the front is random, every call draws noise of its own. */
+  /** Return z (m, e): a Float64Array of a coupled front, else a Float32Array. Noise is drawn anew. */
   async send(crop, fresh = freshNormals(this.#freshSize())) {
     const inputs = { crops: { type: "uint8", data: crop, dims: [1, CROP_PX, CROP_PX, 3] } };
     if (this.card.fresh_shape.length) {

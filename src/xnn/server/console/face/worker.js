@@ -39,7 +39,7 @@ const methods = {
     clock.skip();
     const crop = align(picture, face.landmarks);
     clock.lap("align");
-    const z = Float32Array.from(await front.send(crop));
+    const z = (await front.send(crop)).slice();
     clock.lap("front");
     const value = {
       preview: shown, width, height, faces: faces.length, crop, z, times: clock.times,

@@ -37,7 +37,7 @@ export async function macKeyOf(secret) {
 
 /**
  * Return a new request: a name of its own, a nonce and this computer's time.
- * `records` are float32 arrays of m * e numbers, `shape` is [m, e].
+ * `records` are arrays of m * e floats, `shape` is [m, e].
  */
 export function compose({ records, shape, scheme, bundleId, dtype, keyId = null }) {
   return renew({ records, shape, scheme, bundleId, dtype, keyId, requestId: hex(random(16)) });

@@ -1,13 +1,16 @@
-/** Records as they travel: float32, float16, or int8 with one scale for each; see WIRE_FORMAT.md. */
+/** Records as they travel: float32, float16, int8 with one scale for each, fixed32; see WIRE_FORMAT.md. */
 
 const LARGEST_STEP = 127; // -128 is not used: ranges are symmetric
+const FIXED_STEPS = 2 ** 32; // of fixed32 on [0, 1)
 
-/** Return records (float32 arrays of equal length) as bytes, little-endian. */
+/** Return records (float arrays of equal length) as bytes, little-endian. */
 export function pack(records, dtype) {
   if (!records.every((record) => record.every(Number.isFinite))) {
     throw new Error("A record holds NaN or infinity; take the picture again.");
   }
-  const packers = { float32: packFloat32, float16: packFloat16, int8: packInt8 };
+  const packers = {
+    float32: packFloat32, float16: packFloat16, int8: packInt8, fixed32: packFixed32,
+  };
   return packers[dtype](records);
 }
 
@@ -60,6 +63,17 @@ function packInt8(records) {
       view.setInt8(at, value < 0 ? -steps : steps);
       at += 1;
     }
+  });
+  return bytes;
+}
+
+function packFixed32(records) {
+  const { bytes, view } = room(4 * total(records));
+  records.flatMap((r) => [...r]).forEach((value, i) => {
+    if (!(value >= 0 && value <= 1)) {
+      throw new Error("fixed32 holds numbers from 0 to 1, these go beyond; use float32.");
+    }
+    view.setUint32(4 * i, Math.min(Math.floor(value * FIXED_STEPS), FIXED_STEPS - 1), true);
   });
   return bytes;
 }

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from served import Caller, Running, Site, random_bundle
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.server.bundle import load_server_bundle
 
 TAIL = TailConfig(n=1, d=32, tail_depth=0, heads=1)

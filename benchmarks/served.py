@@ -22,8 +22,10 @@ from xnn.accounts import Accounts, secret_of
 from xnn.database import make_master_key, open_database, read_master_key
 from xnn.gallery import StoredGallery, open_gallery
 from xnn.metrics.calibration import Calibration, Threshold
-from xnn.models.tail import Tail, TailConfig
-from xnn.server.bundle import CARD_NAME, ServerCard, save_server_bundle
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
+from xnn.server.bundle import save_server_bundle
+from xnn.server.card import CARD_NAME, ServerCard
 from xnn.wire.authenticity import mac_key
 from xnn.wire.codec import encode
 from xnn.wire.compose import compose

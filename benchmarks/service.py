@@ -37,7 +37,7 @@ import numpy as np
 import torch
 
 from served import Caller, Running, Site, random_bundle
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.server.bundle import ServerBundle
 from xnn.training.presets import paper_tail
 from xnn.wire.message import MEDIA_TYPE

@@ -17,7 +17,7 @@ from xnn.extractors.card import ExtractorCard
 from xnn.faces.dataset import FaceSet, Sample
 from xnn.faces.splits import SplitSettings
 from xnn.metrics.evaluation import evaluate_embeddings
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.schemes.plain import PlainObfuscator
 from xnn.training.presets import tiny
 from xnn.types import SubjectId

@@ -8,7 +8,8 @@ import torch
 
 from xnn.cloud.bundle import BundleCard, load_bundle, save_bundle
 from xnn.errors import ConfigError, CorruptError, FormatError, VersionError
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 
 CONFIG = TailConfig(n=4, d=8, tail_depth=1, heads=2, input_norm="whiten", embedding_dim=5)
 

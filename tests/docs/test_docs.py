@@ -21,7 +21,8 @@ from xnn.cli.main import app
 from xnn.cloud.bundle import BundleCard, save_bundle
 from xnn.extractors.catalog import EXTRACTORS
 from xnn.faces.batch import AlignSettings, align_folder
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.redteam.policy import DEFAULT_POLICY, load_policy
 from xnn.schemes import SCHEMES, KeyStream
 from xnn.schemes.matrices import draw_matrix

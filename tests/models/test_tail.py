@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from xnn.errors import ConfigError, ShapeError
-from xnn.models.tail import ReadOut, Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import ReadOut, TailConfig
 
 N, D = 5, 12
 

@@ -13,7 +13,7 @@ from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.models.noise_generator import FrontSettings
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.settings import NoiseSettings
 

@@ -12,7 +12,8 @@ from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crop
 from xnn.faces.dataset import FaceSet
 from xnn.faces.pairs import Pair, load_pairs
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.owner.binding import obfuscator_for
 from xnn.owner.evaluate import evaluate_tail, number_subjects
 from xnn.secret import KeyFile

@@ -10,7 +10,8 @@ from xnn.errors import ConfigError, CorruptError, StorageError
 from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crops
 from xnn.faces.dataset import FaceSet
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.owner.binding import obfuscator_for
 from xnn.owner.build import build_shards
 from xnn.owner.evaluate import embed_samples, evaluate_tail

@@ -16,7 +16,7 @@ from xnn.extractors.catalog import load_extractor
 from xnn.faces.crop import read_crop
 from xnn.faces.dataset import load_faces
 from xnn.faces.splits import SplitSettings, split_faces
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.owner.noise.presets import find_noise_preset, shorten
 from xnn.owner.noise.stages import train_noise
 from xnn.server.bundle import ServerBundle, load_server_bundle

@@ -16,7 +16,8 @@ from served import random_bundle
 from xnn.errors import BusyError, StorageError
 from xnn.models.coupling import Coupling
 from xnn.models.noise_generator import Opener
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.server.bundle import load_server_bundle, save_server_bundle
 from xnn.server.student import StudentProcess
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from xnn.models.margin import MarginHead
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.training.config import TrainConfig
 from xnn.training.loop import FitResult, fit, new_tail_and_head
 from xnn.training.presets import tiny

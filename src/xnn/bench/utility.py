@@ -22,7 +22,7 @@ from xnn.extractors.card import ExtractorCard
 from xnn.faces.dataset import FaceSet, Sample
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import Measured, evaluate_embeddings, pooled_rows
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.owner.evaluate import PROTOCOLS, number_subjects
 from xnn.schemes import KeyStream, Obfuscator, find_scheme
 from xnn.shards.records import RecordType, check_record_type, decode, encode

@@ -18,7 +18,7 @@ from xnn.extractors.dlib_resnet import DlibRecogniser
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet, load_faces
 from xnn.faces.splits import SplitSettings
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.shards.records import check_record_type
 from xnn.training.presets import PRESETS, TAIL_PRESETS
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from xnn.cli.live_view import LiveView
 from xnn.cli.output import emit, warn
 from xnn.cloud.job import JobResult, run_job
-from xnn.models.tail import ReadOut
+from xnn.models.tail_config import ReadOut
 from xnn.shards import Manifest
 from xnn.training.presets import PRESETS, TAIL_PRESETS
 from xnn.training.run import TrainEvent

@@ -13,7 +13,8 @@ import safetensors.torch
 
 from xnn.errors import ConfigError, CorruptError, FormatError
 from xnn.files import disk_errors, open_atomically, read_card, sha256_of_file, write_card
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.types import TokenShape
 
 FORMAT = "xnn-bundle"

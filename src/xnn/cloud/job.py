@@ -22,7 +22,7 @@ import torch
 from xnn.cloud.bundle import BundleCard, save_bundle
 from xnn.errors import ConfigError, InsufficientDataError, OutputExistsError
 from xnn.files import disk_errors, write_json
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.shards import Manifest, ShardSet
 from xnn.training.checkpoint import has_checkpoint
 from xnn.training.config import TrainConfig

@@ -24,7 +24,8 @@ from xnn.metrics import Calibration, calibrate
 from xnn.owner.build import read_samples
 from xnn.owner.evaluate import number_subjects
 from xnn.owner.noise.finished import NoiseRun
-from xnn.server.bundle import ServerBundle, ServerCard, save_server_bundle
+from xnn.server.bundle import ServerBundle, save_server_bundle
+from xnn.server.card import ServerCard
 
 CHECKED_CROPS = 200
 _SEED = 0

@@ -18,7 +18,7 @@ from xnn.errors import ConfigError, StorageError
 from xnn.gallery import open_gallery
 from xnn.server import logs
 from xnn.server.app import create_app
-from xnn.server.bundle import load_server_bundle
+from xnn.server.card import read_server_card
 from xnn.server.logs import log
 from xnn.server.service import Service
 from xnn.server.settings import ServeSettings
@@ -96,7 +96,7 @@ def open_service(settings: ServeSettings) -> Service:
         StorageError: A file is missing.
         BusyError: The gallery is locked or away.
     """
-    card = load_server_bundle(settings.bundle).card
+    card = read_server_card(settings.bundle)
     gallery = open_gallery(settings.gallery, read_master_key(settings.master_key_file))
     try:
         if not Accounts(gallery.database).num_active():

@@ -14,7 +14,7 @@ from xnn.errors import BusyError
 from xnn.gallery import StoredGallery
 from xnn.gallery.open_space import OpenSpace
 from xnn.server.batching import StudentBatcher
-from xnn.server.bundle import ServerCard
+from xnn.server.card import ServerCard
 from xnn.server.limits import CallerLimits
 from xnn.server.recorder import Recorder
 from xnn.server.settings import ServeSettings

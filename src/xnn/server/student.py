@@ -2,22 +2,29 @@
 
 import logging
 import socket
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from xnn.errors import BusyError, StorageError, XnnError
-from xnn.server import student_worker as worker
 from xnn.server.logs import log
 from xnn.server.student_question import write_question
 
+HEAD: Final = struct.Struct("<cd")
+"""In front of every answer: its kind, and the processor seconds that it took."""
+READY: Final = b"r"
+EMBEDDINGS: Final = b"e"
+FAILED: Final = b"f"
+_WORKER = "xnn.server.student_worker"
+"""Named, not imported: it brings torch along, which this process does without."""
 _START_S = 120.0
 _STOP_S = 10.0
 _SOCKET_BYTES = 4 << 20
@@ -83,7 +90,7 @@ class StudentProcess:
                 raise BusyError(
                     "the student's process ended twice on these records; try again with fewer"
                 ) from error
-        if kind != worker.EMBEDDINGS:
+        if kind != EMBEDDINGS:
             raise XnnError(f"the student failed: {content.decode(errors='replace')}")
         self.on_seconds(seconds)
         return np.frombuffer(content, np.float32).reshape(len(records), -1)
@@ -134,7 +141,7 @@ class _Child:
                 f"the student's process ended before it was ready (status {self.process.poll()}); "
                 "is there memory for it?"
             ) from error
-        if kind != worker.READY:
+        if kind != READY:
             self.gone = True
             raise StorageError(f"the student cannot be run: {content.decode(errors='replace')}")
         self._ready = True
@@ -152,8 +159,8 @@ class _Child:
         except _GONE:
             self.gone = True
             raise
-        kind, seconds = worker.HEAD.unpack_from(content)
-        return kind, seconds, content[worker.HEAD.size :]
+        kind, seconds = HEAD.unpack_from(content)
+        return kind, seconds, content[HEAD.size :]
 
     def end(self) -> None:
         self._other.close()
@@ -170,7 +177,7 @@ def _start(command: list[str]) -> _Child:
         for end in (ours, theirs):  # a batch goes through in few pieces
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         process = subprocess.Popen(  # noqa: S603  our own module, no shell
-            [sys.executable, "-P", "-m", worker.__name__, str(theirs.fileno()), *command],
+            [sys.executable, "-P", "-m", _WORKER, str(theirs.fileno()), *command],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         )

@@ -5,25 +5,19 @@ event loop and a database, each of the student's many small steps waited for tha
 """
 
 import signal
-import struct
 import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
 
 from xnn.errors import XnnError
 from xnn.server.bundle import ServerBundle, load_server_bundle
+from xnn.server.student import EMBEDDINGS, FAILED, HEAD, READY
 from xnn.server.student_question import read_question, write_question
 
-HEAD: Final = struct.Struct("<cd")
-"""In front of every answer: its kind, and the processor seconds that it took."""
-READY: Final = b"r"
-EMBEDDINGS: Final = b"e"
-FAILED: Final = b"f"
 _TEXT_BYTES = 500
 
 

@@ -7,7 +7,7 @@ from typing import final
 
 from xnn.errors import ConfigError
 from xnn.metrics.calibration import DEFAULT_FAR
-from xnn.server.bundle import ServerCard
+from xnn.server.card import ServerCard
 
 
 @dataclass(frozen=True, slots=True)

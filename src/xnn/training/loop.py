@@ -14,7 +14,8 @@ from jaxtyping import Float32, Int64
 from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import disk_errors
 from xnn.models.margin import MarginHead
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.training.checkpoint import has_checkpoint, load_checkpoint
 from xnn.training.config import OPERATIONAL, TrainConfig
 from xnn.training.run import CHECKPOINTS, OnEvent, TailAndHead, TrainingRun

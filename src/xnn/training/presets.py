@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.training.config import TrainConfig
 
 

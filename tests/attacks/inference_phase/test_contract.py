@@ -30,7 +30,7 @@ from xnn.attacks.inference_phase.z_inversion import InversionSettings, ZInversio
 from xnn.attacks.statistics.embedding_reader import ReaderSettings
 from xnn.attacks.suite import ATTACKS
 from xnn.errors import InsufficientDataError
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.training.presets import adamw_tail, tiny
 
 Play = Callable[..., Any]

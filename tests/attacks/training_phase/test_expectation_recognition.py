@@ -23,7 +23,7 @@ from xnn.attacks.training_phase.expectation_recognition import (
     whitened,
 )
 from xnn.errors import InsufficientDataError
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.schemes import KeyStream, find_scheme
 from xnn.training.presets import tiny
 from xnn.types import TokenShape

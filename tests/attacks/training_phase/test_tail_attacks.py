@@ -19,7 +19,8 @@ from xnn.attacks.training_phase.membership import (
 from xnn.attacks.training_phase.tail_inversion import TailInversion, absorbed
 from xnn.errors import ConfigError, InsufficientDataError
 from xnn.metrics import roc_auc
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.schemes import SCHEMES, KeyStream, find_scheme
 from xnn.training.loop import fit, new_tail_and_head
 from xnn.training.presets import adamw_tail, tiny

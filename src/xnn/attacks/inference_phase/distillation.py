@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from xnn.errors import ConfigError
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 
 _MAX_GRAD_NORM = 5.0
 

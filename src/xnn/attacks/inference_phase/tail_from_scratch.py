@@ -17,7 +17,7 @@ from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.inference_phase.queries import affordable, ask, no_queries, whole_people
 from xnn.attacks.inference_phase.tail_training import attackers_own, train_tail
 from xnn.attacks.observation import Observation
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.schemes import SchemeCard
 from xnn.training.config import TrainConfig
 from xnn.training.presets import adamw, adamw_tail, paper, paper_tail

@@ -8,7 +8,8 @@ from jaxtyping import Float32, Float64
 
 from xnn.attacks.observation import OwnFaces
 from xnn.attacks.statistics.held_out import cosines, held_out_people
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.training.config import TrainConfig
 from xnn.training.loop import FitResult, fit, new_tail_and_head
 from xnn.training.source import ArraySource

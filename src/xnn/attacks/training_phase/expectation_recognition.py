@@ -20,7 +20,8 @@ from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.observation import Observation, OwnFaces
 from xnn.attacks.own_keys import OwnKeys
 from xnn.metrics.identification import cosine_scores
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.models.whitening import inverse_square_root
 from xnn.schemes import SchemeCard
 from xnn.training.config import TrainConfig

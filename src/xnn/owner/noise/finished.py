@@ -12,7 +12,8 @@ from xnn.extractors.interface import Extractor
 from xnn.files import read_json
 from xnn.models.margin import MarginHead
 from xnn.models.noise_generator import FrontSettings, NoisyFront, Opener
-from xnn.models.tail import Tail, TailConfig
+from xnn.models.tail import Tail
+from xnn.models.tail_config import TailConfig
 from xnn.owner.noise.distil import Teacher
 from xnn.owner.noise.parts_file import load_part
 from xnn.training.checkpoint import under_prefix, with_prefix

@@ -7,7 +7,7 @@ from typing import Any
 
 from xnn.errors import ConfigError
 from xnn.models.noise_generator import FrontSettings
-from xnn.models.tail import TailConfig
+from xnn.models.tail_config import TailConfig
 from xnn.training.config import OPERATIONAL, TrainConfig
 
 

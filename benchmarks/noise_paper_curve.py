@@ -114,7 +114,8 @@ def play(
         epoch = round(event.row["epoch"]) + 1
         print(epoch, event.row, flush=True)
         if epoch % every == 0:
-            safetensors.torch.save_file(generator.state_dict(), snapshots / f"{epoch}.safetensors")
+            weights = {k: v.contiguous() for k, v in generator.state_dict().items()}
+            safetensors.torch.save_file(weights, snapshots / f"{epoch}.safetensors")
 
     train = lab.parts["train"].samples
     stage = Game(front, Maps(train, lab.extractor, front.lower), game)

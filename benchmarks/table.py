@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import noise_tables
 from xnn.report.board_markdown import board_markdown, costs_table, trials_table
 from xnn.report.board_summary import summarise
 from xnn.report.frontier import frontier_svg, frontier_text
@@ -55,6 +56,8 @@ def main() -> int:
     """Write or check every table."""
     stale = [name for name, tables in DOCUMENTS.items() if not fill(ROOT / name, tables)]
     stale += [drawing(name).name for name in EXTRACTORS if not draw_frontier(name)]
+    if not noise_tables.draw_curves(check="--check" in sys.argv):
+        stale.append(noise_tables.PICTURE.name)
     if stale and "--check" in sys.argv:
         print(f"{', '.join(stale)}: other numbers than benchmarks/results; run benchmarks/table.py")
         return 1
@@ -381,7 +384,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
         "exposure": exposure,
         "boards": boards,
     },
-    "docs/research/noise.md": {"games": games},
+    "docs/research/noise.md": {"games": games, **noise_tables.TABLES},
     "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }
 

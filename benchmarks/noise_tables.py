@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xnn.report.front_curves import PANELS, front_curves_svg, front_curves_text, points
+from xnn.report.noise_summary import WHITE_BOX, front_lines
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -66,10 +67,8 @@ def attributes() -> str:
                 looks = [told[key] for key in told if key.startswith("look_")]
                 light = [told[key] for key in told if not key.startswith("look_")]
                 who = f"{content['victim']}, {content['public']}" if content else ""
-                seeds = f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
-                lines.append(
-                    f"| {who} ({seeds}) | `{row['preset']}` | {_span(light)} | {_span(looks)} |"
-                )
+                who = f"{who} ({_seeds(row)})"
+                lines.append(f"| {who} | `{row['preset']}` | {_span(light)} | {_span(looks)} |")
     return "\n".join(dict.fromkeys(lines)) + "\n"
 
 
@@ -129,6 +128,34 @@ def cost() -> str:
         ]
         lines.append(f"| `{extractor}` | `{front}` | {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
+
+
+def headlines() -> str:
+    """Return student and strongest attacker of each front, a line each."""
+    lines = [
+        "| victims, public | front | student | of the teacher's | strongest attacker | which "
+        "| most kept of clean |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in BENCHES:
+        content = load(name)
+        for line in () if content is None else front_lines(content):
+            student, teacher, worst = line.student, line.teacher, line.strongest
+            if content is None or student is None or teacher is None or worst is None:
+                continue
+            who = f"{content['victim']}, {content['public']} ({_seeds(student)})"
+            others = [row for party, row in line.attackers.items() if party != WHITE_BOX]
+            kept = max(row["share_of_control"] or 0.0 for row in others)
+            lines.append(
+                f"| {who} | `{line.preset}` | {cell(student)} "
+                f"| {student['value'] / teacher['value']:.0%} | {cell(worst)} "
+                f"| `{worst['party']}` | {kept:.0%} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _seeds(row: dict[str, Any]) -> str:
+    return f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
 
 
 def vit() -> str:

@@ -384,6 +384,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
         "exposure": exposure,
         "boards": boards,
     },
+    "docs/concepts/inference.md": {"headlines": noise_tables.headlines},
     "docs/research/noise.md": {"games": games, **noise_tables.TABLES},
     "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }

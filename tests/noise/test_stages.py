@@ -185,6 +185,21 @@ def test_a_game_that_diverges_stops_with_one_error(
         train_noise(faces, dlib, settings, tmp_path / "run")
 
 
+def test_a_student_that_diverges_stops_with_one_error_and_leaves_the_parts_before_it(
+    faces: FaceSet, dlib: Extractor, make_settings, tmp_path: Path
+) -> None:
+    settings = make_settings("gaussian")
+    wild = dataclasses.replace(settings.student.train, lr=1e30, lr_floor=1e30, max_grad_norm=None)
+    student = dataclasses.replace(settings.student, train=wild)
+    out = tmp_path / "run"
+    with pytest.raises(DivergedError, match=r"stage 'student'.*lower learning rate"):
+        train_noise(faces, dlib, dataclasses.replace(settings, student=student), out)
+    assert (out / "front.json").is_file()
+    assert not (out / "student.json").exists()
+    with pytest.raises(FormatError, match="--resume"):
+        load_noise_run(out, dlib)
+
+
 def test_altered_and_missing_parts_are_refused(
     dlib: Extractor, run_dir: Path, tmp_path: Path
 ) -> None:

@@ -188,6 +188,18 @@ def test_with_pairs_people_of_no_pair_count() -> None:
     assert re.search(r"\*\*0.300 \[.*\]\*\*; no pair: 0.100 \[", text)
 
 
+def test_a_number_of_fewer_seeds_than_the_boards_says_so() -> None:
+    board = board_of(0.9, 0.5)
+    one = BoardCells(
+        attacks={key: cells[: 1 + (key[0] == "plain")] for key, cells in board.attacks.items()},
+        utility=board.utility,
+    )
+    assert "seed)" not in board_markdown(content(board))
+    text = board_markdown(content(one))
+    assert re.search(r"\*\*0.500 \[.*\] \(1 seed\)\*\*", text)
+    assert not re.search(r"0.900 \[[^|]*seed\)", text)
+
+
 def test_the_page_is_one_file_without_a_network() -> None:
     page = board_page(content(board_of(0.9, 0.5)))
     assert "<svg" in page

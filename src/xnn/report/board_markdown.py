@@ -85,7 +85,8 @@ def _shown(cell: BoardCell | None) -> str:
 
 
 def _rate(cell: BoardCell) -> str:
-    return f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
+    fewer = "" if cell.seeds is None else f" ({cell.seeds} seed{'s' * (cell.seeds > 1)})"
+    return f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]{fewer}"
 
 
 def _chance(cell: BoardCell) -> str:

@@ -27,6 +27,8 @@ class BoardCell:
     chosen_inputs: int
     reason: str
     """Why there is no value."""
+    seeds: int | None = None
+    """Where fewer than the board's were run."""
     others: tuple[float, float, float] | None = None
     """Value, low, high among people that no known pair shows, where that was measured."""
 
@@ -98,7 +100,9 @@ def summarise(content: dict[str, Any]) -> BoardSummary:
         key = row["scheme"], row["trial"]
         protocol = find_attack(row["attack"]).card.goal
         if (row["protocol"], row["metric"]) == (protocol, HEADLINES[protocol]):
-            cells[key] = replace(_cell(row), others=others.get(key))
+            fewer = row.get("seeds", content.get("seeds")) != content.get("seeds")
+            seeds = row["seeds"] if fewer else None
+            cells[key] = replace(_cell(row), seeds=seeds, others=others.get(key))
     trials = tuple(dict.fromkeys(row["trial"] for row in content["rows"]))
     utility = {
         row["scheme"]: row

@@ -20,11 +20,14 @@ board() { # extractor, schemes, attacks, more options
   cp "$WORK/board-$extractor.json" "$WORK/board-$extractor.log" "$RESULTS/"
 }
 board dlib all all --pairs 4,16,100
-board vit-s14 plain,paper,paper-haar,paper-fresh-order,pooled-noise-4 \
-  unpaired-moments,known-plaintext,class-averaging --pairs 4,16,100 --no-utility
+board vit-s14 plain,paper,pooled-noise-2,pooled-noise-4,pooled-noise-6,pooled-noise-16 \
+  unpaired-moments,known-plaintext,class-averaging,class-anchors --pairs 4,16,100
 "$BIN/xnn" bench noise --victim "$FACES/celeba" --public "$FACES/lfw" --seeds 3 --out "$WORK/noise-celeba-lfw.json"
 "$BIN/xnn" bench noise --victim "$FACES/lfw" --public "$FACES/celeba" --seeds 3 --out "$WORK/noise-lfw-celeba.json"
 cp "$WORK/noise-celeba-lfw.json" "$WORK/noise-lfw-celeba.json" "$RESULTS/"
 for extractor in dlib vit-s14; do
-  "$BIN/python" benchmarks/exposure.py --extractor "$extractor" --schemes paper,pooled-noise-4 --cells "$WORK/exposure-$extractor"
+  CELLS=$WORK/board-$extractor.json.cells
+  "$BIN/python" benchmarks/exposure.py --extractor "$extractor" --schemes paper,pooled-noise-4,pooled-noise-6 --cells "$CELLS"
+  "$BIN/python" benchmarks/many_pairs.py --extractor "$extractor" --features "$CELLS"
+  "$BIN/python" benchmarks/obfuscation.py --faces "$FACES/celeba" --extractor "$extractor"
 done

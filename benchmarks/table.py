@@ -152,7 +152,8 @@ def paper_lines() -> str:
             continue
         wanted = ("plain", "paper", "paper-haar", "paper-fresh-order")
         rows = [row for row in content["rows"] if row["scheme"] in wanted]
-        parts += [board_caption(content, extractor), trials_table(summarise({"rows": rows}))]
+        summary = summarise({"rows": rows, "seeds": content["seeds"]})
+        parts += [board_caption(content, extractor), trials_table(summary)]
     return "\n".join(parts)
 
 

@@ -60,7 +60,7 @@ def test_from_faces_to_a_tested_tail(xnn, crops: Path, tmp_path: Path) -> None:
 
     outcome = xnn("key", "new", tmp_path / "new.key", "--dataset", "orl")
     new = outcome.result
-    assert new["scheme"] == "pooled-noise-4"
+    assert new["scheme"] == "pooled-noise-6"
     assert not outcome.stderr
     moved = xnn(
         *("shard", "rekey", shards, "--from", key, "--to", tmp_path / "new.key"),

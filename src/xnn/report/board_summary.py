@@ -100,8 +100,8 @@ def summarise(content: dict[str, Any]) -> BoardSummary:
         key = row["scheme"], row["trial"]
         protocol = find_attack(row["attack"]).card.goal
         if (row["protocol"], row["metric"]) == (protocol, HEADLINES[protocol]):
-            fewer = row.get("seeds", content.get("seeds")) != content.get("seeds")
-            seeds = row["seeds"] if fewer else None
+            run = row.get("seeds")
+            seeds = run if run is not None and run < content.get("seeds", run) else None
             cells[key] = replace(_cell(row), seeds=seeds, others=others.get(key))
     trials = tuple(dict.fromkeys(row["trial"] for row in content["rows"]))
     utility = {

@@ -1,5 +1,6 @@
 """The console's files behind the server's own headers, and a browser to look at them."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,17 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from served import Running, Site
+from xnn.cli import noise
+from xnn.extractors.catalog import load_extractor
+from xnn.faces.dataset import load_faces
+from xnn.faces.splits import SplitSettings, split_faces
+from xnn.models.noise_generator import FrontSettings
+from xnn.owner.noise.presets import find_noise_preset, shorten
+from xnn.owner.noise.stages import train_noise
 from xnn.server.asgi.headers import SecureHeaders
 from xnn.server.routes.console import ConsolePages
+from xnn.training.presets import adamw_tail
 
 Open = Callable[..., Watched]
 
@@ -72,3 +82,33 @@ def open_page(chromium: Browser) -> Iterator[Open]:
     for watched in opened:
         watched.page.context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def coupled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both halves of preset `xnn`, with widths that a dozen people can fill; an int8 front too."""
+    root = tmp_path_factory.mktemp("coupled")
+    dlib = load_extractor("dlib")
+    faces = split_faces(load_faces(crops), SplitSettings(test_subjects=4, val_subjects=0))
+    settings = find_noise_preset("xnn", dlib.card.shape)
+    settings = shorten(settings, teacher_epochs=1, student_epochs=1, batch_size=8)
+    settings = dataclasses.replace(
+        settings,
+        front=FrontSettings(noise="coupled", code_dim=16, fresh_dim=4),
+        student=dataclasses.replace(
+            settings.student, tail=adamw_tail(1, 16, token_dropout=0.0, input_norm="none")
+        ),
+    )
+    train_noise(faces, dlib, settings, root / "run")
+    noise.export(root / "run", root / "device", root / "server", crops, int8=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def coupled_service(coupled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    settings = {"scores": "exact", "thresholds": {"0.1": -1.0}, "probe_burst": 1000}
+    server = Running(
+        Site.make(tmp_path_factory.mktemp("running") / "site", coupled, settings)
+    ).wait_until_ready()
+    yield server
+    server.kill()

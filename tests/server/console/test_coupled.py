@@ -4,65 +4,24 @@ A coupled front is the hard case: its rounds multiply whatever is rounded on the
 fronts are compared number by number in test_parity.py.
 """
 
-import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from browser import packed, unpacked
 from in_page import PREPARE, SEND
 from people_at_the_page import enrol, go_to, photograph, show_pictures, sign_in
 
-from served import Running, Site
-from xnn.cli import noise
+from served import Running
 from xnn.device.bundle import load_device_bundle
 from xnn.device.pipeline import open_pipeline
-from xnn.extractors.catalog import load_extractor
-from xnn.faces.dataset import load_faces
-from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics import cosine_scores
-from xnn.models.noise_generator import FrontSettings
-from xnn.owner.noise.presets import find_noise_preset, shorten
-from xnn.owner.noise.stages import train_noise
 from xnn.server.bundle import ServerBundle, load_server_bundle
-from xnn.training.presets import adamw_tail
 from xnn.wire.numbers import through_wire
 
 SCORE = 1e-3
 """Of the whole way; where the crop is the same, a tenth of it."""
 PEOPLE = range(1, 7)
-
-
-@pytest.fixture(scope="module")
-def coupled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both halves of preset `xnn`, with widths that a dozen people can fill."""
-    root = tmp_path_factory.mktemp("coupled")
-    dlib = load_extractor("dlib")
-    faces = split_faces(load_faces(crops), SplitSettings(test_subjects=4, val_subjects=0))
-    settings = find_noise_preset("xnn", dlib.card.shape)
-    settings = shorten(settings, teacher_epochs=1, student_epochs=1, batch_size=8)
-    settings = dataclasses.replace(
-        settings,
-        front=FrontSettings(noise="coupled", code_dim=16, fresh_dim=4),
-        student=dataclasses.replace(
-            settings.student, tail=adamw_tail(1, 16, token_dropout=0.0, input_norm="none")
-        ),
-    )
-    train_noise(faces, dlib, settings, root / "run")
-    noise.export(root / "run", root / "device", root / "server", crops)
-    return root
-
-
-@pytest.fixture(scope="module")
-def running(coupled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    settings = {"scores": "exact", "thresholds": {"0.1": -1.0}, "probe_burst": 1000}
-    server = Running(
-        Site.make(tmp_path_factory.mktemp("running") / "site", coupled, settings)
-    ).wait_until_ready()
-    yield server
-    server.kill()
 
 
 def embed(server: ServerBundle, records: np.ndarray) -> np.ndarray:
@@ -93,7 +52,7 @@ def test_scores_of_the_same_crops_agree(
 
 
 def test_scores_from_the_photograph_agree(
-    open_page, running: Running, coupled: Path, orl_photos: Path, tmp_path: Path
+    open_page, coupled_service: Running, coupled: Path, orl_photos: Path, tmp_path: Path
 ) -> None:
     """Whole ways: found, aligned and sent by the page, answered by the service; and offline."""
     photos = {(s, k): photograph(orl_photos, tmp_path, s, k) for s in PEOPLE for k in (1, 4)}
@@ -101,8 +60,8 @@ def test_scores_from_the_photograph_agree(
     offline = {
         key: embed(server, pipeline.prepare([path]).records)[0] for key, path in photos.items()
     }
-    watched = open_page(f"{running.url}/console/")
-    sign_in(watched, running.site.keys["a"])
+    watched = open_page(f"{coupled_service.url}/console/")
+    sign_in(watched, coupled_service.site.keys["a"])
     for person in PEOPLE:
         enrol(watched, f"person-{person}", photos[person, 1])
     differences = []

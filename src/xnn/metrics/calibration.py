@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 from xnn.errors import ConfigError
+from xnn.metrics._checks import check_fraction
 from xnn.metrics.comparisons import Comparisons, all_pairs_scores
 from xnn.metrics.intervals import draw_subjects
 from xnn.metrics.verification import threshold_at_far
@@ -26,7 +27,7 @@ class Threshold:
     """One operating point of one-to-one comparisons."""
 
     far: float
-    """False accept rate asked for, a fraction in (0, 1)."""
+    """False accept rate that is kept to, a fraction in (0, 1)."""
     threshold: float
     """Cosine; a score of this or more is a match."""
     false_matches: int
@@ -34,6 +35,7 @@ class Threshold:
     far_low: float
     """With `far_high`: where the rate lies in 95 % of resamples of the subjects."""
     far_high: float
+    """At most `far`."""
     tar: float
     """Share of the mated comparisons at or above it."""
 
@@ -101,10 +103,14 @@ def calibrate(
 ) -> Calibration:
     """Choose thresholds from all comparisons of people who are kept for that.
 
+    A threshold is the lowest at which the false accept rate keeps to the one asked for in 97.5 % of
+    resamples of the people: that these few accept no more says little of others, since a pair who
+    look alike is in many comparisons.
+
     Args:
         embeddings: As the service makes them. Neither of people trained on nor of test people.
         labels: Subject of each row.
-        fars: Rates wanted; those that the comparisons cannot tell are left out.
+        fars: Rates wanted. Left out is one whose threshold lets fewer than 10 comparisons match.
         generator: Source of the resamples, and of the choice among more than 2 million pairs.
 
     Raises:
@@ -115,37 +121,72 @@ def calibrate(
     Trust: owner. The card that it goes on tells scores of nobody.
     """
     pairs = all_pairs_scores(embeddings, labels, max_non_mated=_MAX_NON_MATED, generator=generator)
-    resolved = [far for far in fars if far * len(pairs.non_mated) >= FEWEST_FALSE_MATCHES]
-    counts = draw_subjects(labels, _NUM_RESAMPLES, generator)
-    points = [_point(pairs, np.unique(labels), counts, far) for far in sorted(resolved)[::-1]]
+    for far in fars:
+        check_fraction("far", far)
+    resamples = _Resamples(pairs, labels, generator)
+    points = [_point(pairs, resamples, far) for far in sorted(fars)[::-1]]
     return Calibration(
-        thresholds=tuple(points),
-        subjects=counts.shape[1],
+        thresholds=tuple(point for point in points if point is not None),
+        subjects=len(np.unique(labels)),
         images=len(labels),
         mated=len(pairs.mated),
         non_mated=len(pairs.non_mated),
     )
 
 
-def _point(
-    pairs: Comparisons, subjects: np.ndarray, counts: Integer[np.ndarray, "r s"], far: float
-) -> Threshold:
-    threshold = threshold_at_far(pairs.non_mated, far=far)
-    false = pairs.non_mated >= threshold
-    first, second = np.searchsorted(subjects, pairs.non_mated_subjects).T
-    # A pair counts as often as the product of its two subjects was drawn.
-    accepted, made = np.zeros((2, len(subjects), len(subjects)))
-    np.add.at(accepted, (first, second), false)
-    np.add.at(made, (first, second), 1)
-    accepted_drawn = np.einsum("rs,st,rt->r", counts, accepted, counts, optimize=True)
-    made_drawn = np.einsum("rs,st,rt->r", counts, made, counts, optimize=True)
-    rates = accepted_drawn[made_drawn > 0] / made_drawn[made_drawn > 0]
-    low, high = np.quantile(rates, [0.025, 0.975])
-    return Threshold(
-        far=far,
-        threshold=threshold,
-        false_matches=int(false.sum()),
-        far_low=float(low),
-        far_high=float(high),
-        tar=float(np.mean(pairs.mated >= threshold)),
-    )
+@final
+class _Resamples:
+    """False accept rates of other people such as these: subjects drawn with replacement."""
+
+    def __init__(self, pairs: Comparisons, labels: np.ndarray, generator: np.random.Generator):
+        subjects = np.unique(labels)
+        self._counts = draw_subjects(labels, _NUM_RESAMPLES, generator).astype(np.float64)
+        first, second = np.searchsorted(subjects, pairs.non_mated_subjects).T
+        self._cells = first * len(subjects) + second
+        made = self._drawn(np.ones(len(self._cells), dtype=bool))
+        self._counts, self._made = self._counts[made > 0], made[made > 0]
+
+    def interval(self, false: Bool[np.ndarray, " k"]) -> tuple[float, float]:
+        """Return where the rate lies in 95 % of resamples.
+
+        Args:
+            false: Whether each non-mated comparison is a match.
+        """
+        low, high = np.quantile(self._drawn(false) / self._made, [0.025, 0.975])
+        return float(low), float(high)
+
+    def _drawn(self, chosen: Bool[np.ndarray, " k"]) -> Float[np.ndarray, " r"]:
+        """Count chosen pairs: each as often as the product of its two subjects was drawn."""
+        size = self._counts.shape[1]
+        cells = np.bincount(self._cells[chosen], minlength=size * size).reshape(size, size)
+        drawn: np.ndarray = ((self._counts @ cells) * self._counts).sum(axis=1)
+        return drawn
+
+
+def _point(pairs: Comparisons, resamples: _Resamples, far: float) -> Threshold | None:
+    """Return the lowest threshold that keeps to a rate on other people too; None for too few."""
+    scores, total = np.sort(pairs.non_mated), len(pairs.non_mated)
+
+    def made(allowed: int) -> Threshold:
+        threshold = threshold_at_far(scores, far=allowed / total)
+        false = pairs.non_mated >= threshold
+        low, high = resamples.interval(false)
+        return Threshold(
+            far=far,
+            threshold=threshold,
+            false_matches=int(false.sum()),
+            far_low=low,
+            far_high=high,
+            tar=float(np.mean(pairs.mated >= threshold)),
+        )
+
+    best = None
+    fewest, most = FEWEST_FALSE_MATCHES, math.floor(far * total + 1e-9)
+    while fewest <= most:  # the rate of every resample falls as the threshold rises
+        middle = (fewest + most + 1) // 2
+        point = made(middle)
+        if point.far_high <= far:
+            best, fewest = point, middle + 1
+        else:
+            most = middle - 1
+    return best if best is not None and best.false_matches >= FEWEST_FALSE_MATCHES else None

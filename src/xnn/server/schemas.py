@@ -47,8 +47,14 @@ class ProblemOut(BaseModel):
 class ThresholdOut(_Model):
     """A false accept rate and its score."""
 
-    far: float = Field(examples=[0.001])
+    far: float = Field(description="Kept to.", examples=[0.001])
     threshold: float = Field(examples=[0.41])
+    far_low: float | None = Field(
+        description="The rate lies from here to `far_high` in 95 % of resamples of the people that "
+        "it was measured on; null where the operator measured himself.",
+        examples=[0.0001],
+    )
+    far_high: float | None = Field(examples=[0.00097])
 
 
 class BundleOut(_Model):

@@ -18,6 +18,10 @@ class Threshold:
     """False accepts among non-mated comparisons, fraction in (0, 1)."""
     threshold: float
     """Cosine; a score of this or more is a match."""
+    far_low: float | None = None
+    """With `far_high`: where the rate lies in 95 % of resamples of the people that it was measured
+    on; None where the operator measured himself."""
+    far_high: float | None = None
 
 
 @final
@@ -61,4 +65,4 @@ def thresholds_of(card: ServerCard, given: Mapping[float, float]) -> Thresholds:
     if given:
         return Thresholds([Threshold(far, score) for far, score in given.items()])
     rows = () if card.calibration is None else card.calibration.thresholds
-    return Thresholds([Threshold(row.far, row.threshold) for row in rows])
+    return Thresholds([Threshold(r.far, r.threshold, r.far_low, r.far_high) for r in rows])

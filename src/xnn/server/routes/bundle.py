@@ -24,7 +24,13 @@ async def read_bundle(service: ServiceOf, caller: AnyCaller) -> BundleOut:
         wire_version=VERSION,
         max_records=service.wire_limits.max_records,
         thresholds=[
-            ThresholdOut(far=row.far, threshold=row.threshold) for row in service.thresholds.rows
+            ThresholdOut(
+                far=row.far,
+                threshold=row.threshold,
+                far_low=row.far_low,
+                far_high=row.far_high,
+            )
+            for row in service.thresholds.rows
         ],
         default_far=service.thresholds.default_far,
     )

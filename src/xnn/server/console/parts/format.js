@@ -26,7 +26,7 @@ export function when(milliseconds) {
 
 /** 0.001 -> "1 in 1,000". */
 export function rate(far) {
-  return `1 in ${whole.format(Math.round(1 / far))}`;
+  return far > 0 ? `1 in ${whole.format(Math.round(1 / far))}` : "0";
 }
 
 export function score(value) {

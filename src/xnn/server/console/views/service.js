@@ -40,9 +40,14 @@ function facts(info) {
     "Sent for a face": `${info.m} × ${info.e} numbers`,
     "Number formats": info.dtypes.join(", "),
     "Pictures in a message": `at most ${count(info.max_records)}`,
-    Thresholds: (info.thresholds ?? []).map(({ far, threshold }) => `${threshold.toFixed(3)} for ${rate(far)}`).join("; ") || "not calibrated",
+    Thresholds: (info.thresholds ?? []).map(thresholdText).join("; ") || "not calibrated",
   };
   return h("dl", {}, Object.entries(rows).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+function thresholdText({ far, threshold, far_low: low, far_high: high }) {
+  const measured = high === null || high === undefined ? "" : ` (measured ${rate(low)} to ${rate(high)})`;
+  return `${threshold.toFixed(3)} for ${rate(far)}${measured}`;
 }
 
 function settings(session, place) {

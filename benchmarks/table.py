@@ -376,7 +376,7 @@ def load(name: str) -> dict[str, Any] | None:
 
 
 DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"results": readme, "noise": noise},
+    "README.md": {"results": readme, "headlines": noise_tables.headlines},
     "THREAT_MODEL.md": {"paper": paper_lines, "exposure": exposure, "noise": noise},
     "docs/schemes.md": {
         "frontier": frontiers,

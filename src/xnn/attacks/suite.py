@@ -33,6 +33,7 @@ from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.membership import Membership
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
+from xnn.attacks.training_phase.relu_key import ReluKey
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
 from xnn.attacks.training_phase.tail_inversion import TailInversion
 from xnn.attacks.training_phase.token_clusters import TokenClusters
@@ -62,6 +63,7 @@ ATTACKS: dict[str, Attack] = {
     "membership-tail": Membership("margin"),
     "tail-inversion": TailInversion(),
     "unpaired-moments": MomentRecovery(),
+    "relu-key": ReluKey(),
     "row-column-restoration": RowColumnRestoration(),
     "token-clusters": TokenClusters(),
     "weak-key-search": WeakKeySearch(),

@@ -10,7 +10,7 @@ from xnn.errors import ConfigError
 PAIRS = (1, 4, 16, 100)
 """Known pairs that attacks on pairs are granted, one trial each."""
 
-_WITH_PAIRS = ("class-anchors", "known-plaintext", "learned-inversion")
+_WITH_PAIRS = ("class-anchors", "known-plaintext", "learned-inversion", "relu-key")
 _WITH_QUERIES = {"chosen-plaintext": 32}
 _WITH_COUNTS = {"label-size": 0.1}
 """Attacks that rest on a rough idea of class sizes, and how far off it is."""

@@ -59,7 +59,7 @@ class PaperRelu(Scheme):
         summary="one secret permutation of all tokens and a ReLU between two secret gaussian "
         "matrices for the whole data set",
         resists="one matrix that undoes the key",
-        falls_to="known images and the exact zeros of its records; see relu-key",
+        falls_to="known images, which give its hidden units away one by one (relu-key)",
         source="this project; NeuraCrypt's precedent, arXiv:2106.02484",
         invertible=False,
         comparison_only=True,

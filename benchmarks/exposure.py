@@ -2,15 +2,16 @@
 
 Reads FACES (celeba/ as victims, lfw/ as the public set). One JSON of curves per extractor goes to
 benchmarks/results, and all that were measured together make src/xnn/owner/exposure_budgets.json.
-The curve over known pairs is measured at the sizes of the board, so that the cells of one, where
-`--cells` names them, serve both. Attacks may be run in turns: `--only-finished` then makes the
-curves of all that are named.
+The curve over known pairs, and its point at as many records as a board holds, are measured as a
+board does, so that the cells of one, where `--cells` names them, serve both. Attacks may be run in
+turns: `--only-finished` then makes the curves of all that are named.
 """
 
 import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from xnn.files import write_json
 from xnn.redteam.board import BoardSettings, run_board
 from xnn.redteam.casting import Sizes
 from xnn.redteam.exposure import budgets, exposure_trials
+from xnn.redteam.trials import Trial
 from xnn.redteam.verdicts import attack_rows
 from xnn.schemes import find_scheme
 
@@ -44,11 +46,8 @@ ATTACKS_TRIED = (
     "class-anchors",
     "learned-inversion",
 )
-SIZES = {
-    "records": Sizes(records=5000, probes=200, public=2000),
-    "known_pairs": Sizes(records=2000, probes=300, public=2000),
-}
-"""By what is counted."""
+OF_THE_BOARD = Sizes(records=2000, probes=300, public=2000)
+OF_THE_CURVE = Sizes(records=5000, probes=200, public=2000)
 
 
 def main() -> int:
@@ -58,7 +57,7 @@ def main() -> int:
     parser.add_argument("--schemes", default="paper")
     parser.add_argument("--attacks", default=",".join(ATTACKS_TRIED))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--records", default="5,10,25,50,100,250,1000,4000")
+    parser.add_argument("--records", default="5,10,25,50,100,250,1000,2000,4000")
     parser.add_argument("--pairs", default="1,4,16,100,1000")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cells", type=Path, required=True, help="folder for finished cells")
@@ -81,12 +80,6 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
     ours, theirs = load_parties(
         load_faces(faces / "celeba"), load_faces(faces / "lfw"), loaded, options.cells
     )
-    trials = exposure_trials(
-        options.attacks.split(","),
-        base=Knowledge(),
-        records=[int(n) for n in options.records.split(",")],
-        pairs=[int(n) for n in options.pairs.split(",")],
-    )
     done = [0]
 
     def tell(text: str) -> None:
@@ -94,10 +87,7 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
         print(f"{done[0]} {text}", file=sys.stderr)
 
     found: list[dict[str, Any]] = []
-    for counted, sizes in SIZES.items():
-        wanted = tuple(t for t in trials if bool(t.knowledge.known_pairs) == (counted != "records"))
-        if not wanted:
-            continue
+    for sizes, wanted in trials_of(options):
         settings = BoardSettings(
             schemes=tuple(options.schemes.split(",")),
             trials=wanted,
@@ -125,13 +115,33 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
     )
     rows = [
         row | {"version": find_scheme(row["scheme"]).card.version, "command": command}
-        for row in budgets(found)
+        for row in budgets(found, all_records=OF_THE_BOARD.records)
+        if row["scheme"] in options.schemes.split(",")  # and not the controls
     ]
     path = RESULTS / f"exposure-{options.extractor}.json"
     measured = {row["scheme"] for row in rows}
     kept = [row for row in earlier(path) if row["scheme"] not in measured]
     content = {"victim": "celeba", "public": "lfw", "seeds": options.seeds, "rows": kept + rows}
     write_json(path, json.loads(json.dumps(content)))
+
+
+def trials_of(options: argparse.Namespace) -> list[tuple[Sizes, tuple[Trial, ...]]]:
+    """Return trials by the sizes that they are measured at."""
+    counts = [int(n) for n in options.records.split(",") if n]
+    trials = exposure_trials(
+        options.attacks.split(","),
+        base=Knowledge(),
+        records=counts,
+        pairs=[int(n) for n in options.pairs.split(",")],
+    )
+    as_on_board = [
+        replace(trial, knowledge=replace(trial.knowledge, records=None))
+        for trial in trials
+        if trial.knowledge.records in (None, OF_THE_BOARD.records)
+    ]
+    others = [t for t in trials if t.knowledge.records not in (None, OF_THE_BOARD.records)]
+    wanted = [(OF_THE_BOARD, tuple(as_on_board)), (OF_THE_CURVE, tuple(others))]
+    return [(sizes, some) for sizes, some in wanted if some]
 
 
 def earlier(path: Path) -> list[dict[str, Any]]:

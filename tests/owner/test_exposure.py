@@ -5,6 +5,7 @@ import pytest
 from xnn.errors import ExposureError
 from xnn.owner.exposure import POLICY_FACTOR, Budget, check_exposure, find_budget
 from xnn.schemes import find_scheme
+from xnn.types import DEFAULT_SCHEME
 
 
 def budget(records: int | None = 100, pairs: int | None = None) -> Budget:
@@ -12,6 +13,15 @@ def budget(records: int | None = 100, pairs: int | None = None) -> Budget:
         scheme="paper", extractor="dlib", records=records, records_measured_to=4000,
         known_pairs=pairs, pairs_measured_to=64, worst=0.5, chance=0.005,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("extractor", ["dlib", "another"])
+def test_the_default_scheme_was_measured(extractor: str) -> None:
+    version = find_scheme(DEFAULT_SCHEME).card.version
+    found = find_budget(DEFAULT_SCHEME, version, extractor)
+    assert found is not None
+    assert found.records_measured_to >= 1000
+    assert found.pairs_measured_to >= 16
 
 
 def test_another_version_was_not_measured() -> None:
@@ -39,4 +49,4 @@ def test_a_scheme_that_was_not_broken_is_silent_and_one_not_measured_is_not() ->
 
 def test_what_is_said_of_known_pairs() -> None:
     assert "16 known pairs linked people of whom none was known" in budget(None, 16).describe()
-    assert "up to 64 known pairs linked nobody else" in budget(None).describe()
+    assert "64 known pairs linked nobody else" in budget(None).describe()

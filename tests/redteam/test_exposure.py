@@ -59,3 +59,11 @@ def test_with_pairs_people_of_no_pair_count() -> None:
     (found,) = budgets(rows)
     assert [(p["count"], p["low"]) for p in found["curve"]] == [(16, 0.005), (100, 0.4)]
     assert (found["counts"], found["budget"]) == ("known_pairs", 100)
+
+
+def test_trials_without_a_count_held_all_records() -> None:
+    rows = [row(records=10, low=0.0), row(low=0.5)]
+    (found,) = budgets(rows, all_records=2000)
+    assert [point["count"] for point in found["curve"]] == [10, 2000]
+    assert found["budget"] == 2000
+    assert budgets(rows)[0]["measured_to"] == 10

@@ -58,7 +58,7 @@ class Budget:
         if self.known_pairs is not None:
             return f"; {self.known_pairs} known pairs linked people of whom none was known"
         if self.pairs_measured_to:
-            return f"; up to {self.pairs_measured_to} known pairs linked nobody else"
+            return f"; {self.pairs_measured_to} known pairs linked nobody else above twice chance"
         return ""
 
 

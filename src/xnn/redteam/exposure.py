@@ -44,11 +44,15 @@ def exposure_trials(
     return tuple(trials)
 
 
-def budgets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def budgets(
+    rows: Sequence[dict[str, Any]], *, all_records: int | None = None
+) -> list[dict[str, Any]]:
     """Return one row per scheme, extractor and kind of count, with its curve and budget.
 
     Args:
         rows: From `xnn.redteam.verdicts.attack_rows`, of the trials of `exposure_trials`.
+        all_records: How many records trials without a count hold, as those of a board do; None
+            leaves them out.
 
     Returns:
         Rows with scheme, extractor, counts ("records" or "known_pairs"), curve (count, value, low,
@@ -60,7 +64,7 @@ def budgets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for row in _with_people_of_no_pair(rows):
         kind = "known_pairs" if row["known_known_pairs"] else "records"
-        count = row[f"known_{kind}"]
+        count = row[f"known_{kind}"] or all_records
         if count is None or row["verdict"] == "not working":
             continue
         curve = found.setdefault((row["scheme"], row["extractor"], kind), {})

@@ -10,6 +10,9 @@ strongest attacker is the highest of the three.
     gaussian   over budget: fresh noise, no game, from +15 to -10 dB
     code       no noise: the control that all of them begin from
 
+    same-collection   what those games end with, for an attacker with photographs as near to the
+               victims' as the owner's
+
 `noise_paper_curve.py` adds the same for whole fronts and for the paper's game.
 
 Reads FACES (celeba/ as victims, lfw/ as the public set); writes
@@ -28,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from noise_games import CODE, RESULTS, ROOT, Lab, Send, measured, train
+from noise_games import CODE, RESULTS, ROOT, Lab, Send, linked, measured, train
 from xnn.files import write_json
 from xnn.metrics.chance import chance_rank_k
 
@@ -80,7 +83,8 @@ class Kept:
 
     def add(self, row: dict[str, Any]) -> None:
         """Keep a point, with the strongest of its attackers."""
-        self.rows.append(row | {"strongest": max(row[name] for name in ATTACKERS)})
+        known = [row[name] for name in ATTACKERS if name in row]
+        self.rows.append(row | {"strongest": max(known)})
         self.path.write_text(json.dumps(self.rows, indent=1))
         print(self.rows[-1], flush=True)
 
@@ -110,8 +114,26 @@ def measure_seed(lab: Lab, seed: int, steps: int, kept: Kept) -> None:
             if step in (*AT, steps):
                 point(name | {"step": step}, send)
 
-        if not kept.has({"seed": seed, **name, "step": steps}):
-            train(lab, scale, weight, utility, steps=steps, seed=seed, at=at)
+        ended = {"seed": seed, **name, "step": steps}
+        same = ended | {"curve": "same-collection"}
+        if not kept.has(ended) or not kept.has(same):
+            send, _ = train(lab, scale, weight, utility, steps=steps, seed=seed, at=at)
+            kept.add(same | from_the_same_collection(lab, send, seed) | facts_of(lab))
+
+
+def from_the_same_collection(lab: Lab, send: Send, seed: int) -> dict[str, float]:
+    """Return what linkage reaches with photographs as near to the victims' as the owner's are.
+
+    They are the owner's own training photographs, under a public recogniser's embeddings in place
+    of the teacher's: whether data alone parts student and attacker.
+    """
+    with torch.no_grad():
+        own, test = (send(lab.code[name]).numpy() for name in ("train", "test_by_person"))
+        public = send(lab.public_code).numpy()
+    faces = lab.own["train"]
+    near = linked(lab, own, test, len(own), seed, faces)
+    far = linked(lab, public, test, len(public), seed)
+    return {"near": near, "linkage": far, "photographs": len(own)}
 
 
 def gaussian(snr_db: float, seed: int) -> Send:

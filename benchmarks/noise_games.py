@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xnn.attacks.observation import OwnFaces
 from xnn.attacks.statistics.embedding_reader import EmbeddingReader
 from xnn.attacks.statistics.held_out import cosines
 from xnn.extractors.catalog import load_extractor
@@ -250,12 +251,28 @@ def fresh_student(lab: Lab, sent: dict[str, Tensor]) -> np.ndarray:
     return chosen
 
 
-def linked(lab: Lab, public: np.ndarray, test: np.ndarray, queries: int, seed: int) -> float:
-    """Return the rank-1 of intercepted z against clean photographs."""
-    faces = lab.public
-    rows = np.sort(np.random.default_rng(seed).permutation(len(public))[:queries])
+def linked(
+    lab: Lab,
+    queried: np.ndarray,
+    test: np.ndarray,
+    queries: int,
+    seed: int,
+    faces: OwnFaces | None = None,
+) -> float:
+    """Return the rank-1 of intercepted z against clean photographs.
+
+    Args:
+        lab: The split.
+        queried: z of the attacker's photographs.
+        test: z of the test people.
+        queries: How many photographs it asks about.
+        seed: Chooses them.
+        faces: The attacker's photographs; None takes the public ones.
+    """
+    faces = lab.public if faces is None else faces
+    rows = np.sort(np.random.default_rng(seed).permutation(len(queried))[:queries])
     labels = np.unique(faces.labels[rows], return_inverse=True)[1]
-    reader = EmbeddingReader.fit(public[rows], faces.embeddings[rows], labels, seed=seed)
+    reader = EmbeddingReader.fit(queried[rows], faces.embeddings[rows], labels, seed=seed)
     truth = lab.labels["test_by_person"]
     gallery, probes = gallery_and_probes(truth)
     scores = cosines(reader.read(test[probes]), lab.test.embeddings[gallery] - reader.centre)

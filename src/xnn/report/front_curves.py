@@ -123,9 +123,10 @@ def _plot(figure: Any, rows: Sequence[Row], bench: Row | None) -> None:
             ys = [row["strongest"] for row in line]
             axis.plot(xs, ys, label=series.name, marker="o", markersize=4, **curve_look(i))
             for row, x, y in zip(line, xs, ys, strict=True):
+                left = i % 2 == 1
                 axis.annotate(
-                    f"{row[series.along]:g}", (x, y), xytext=(5, -9), textcoords="offset points",
-                    color=INK, size=8,
+                    f"{row[series.along]:g}", (x, y), xytext=(-6 if left else 6, -9),
+                    textcoords="offset points", color=INK, size=7.5, ha="right" if left else "left",
                 )  # fmt: skip
         for row in _control(rows, panel):
             x, y = row["fresh_student"], row["strongest"]

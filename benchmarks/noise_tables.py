@@ -193,6 +193,8 @@ def load(name: str) -> dict[str, Any] | None:
 
 
 TABLES = {
+    "curves": curves,
     "attributes": attributes,
+    "inversion": inversion,
     "cost": cost,
 }

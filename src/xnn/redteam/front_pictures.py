@@ -14,6 +14,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
+from xnn.attacks.inference_phase.z_inversion import InversionSettings, ZInversion
 from xnn.attacks.suite import find_attack
 from xnn.bench.utility import Report
 from xnn.errors import InsufficientDataError, MissingExtraError
@@ -26,7 +27,9 @@ from xnn.redteam.front_world import FrontWorld, student_embeddings
 from xnn.redteam.noise_bench import NoiseBenchSettings, world_of
 from xnn.redteam.party import make_party
 
-LINKING, DECODING = "z-linkage", "z-inversion"
+LINKING = "z-linkage"
+DECODING = ZInversion(InversionSettings(features=False))
+"""Its pictures are the same without the features beside them."""
 PEOPLE = 12
 """Shown: with more, colours run together."""
 
@@ -86,7 +89,7 @@ def _see(world: FrontWorld, preset: str) -> FrontPictures:
     run, suspects = world.train(preset), world.suspects()
     observation, truth = world.scenario(run, suspects).play(seed=world.seed, student=None)
     linked = answer_of(find_attack(LINKING), observation, seed=world.seed).scores
-    pictures = answer_of(find_attack(DECODING), observation, seed=world.seed).pictures
+    pictures = answer_of(DECODING, observation, seed=world.seed).pictures
     if linked is None or pictures is None:
         raise InsufficientDataError("the attacks gave no scores or no pictures to draw")
     gallery, probes = gallery_and_probes(suspects.labels)

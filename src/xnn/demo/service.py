@@ -38,7 +38,7 @@ from xnn.owner.noise.presets import find_noise_preset
 from xnn.owner.noise.stages import train_noise
 from xnn.types import SubjectId
 
-_TEST_SUBJECTS, _VAL_SUBJECTS = 12, 8
+_TEST_SUBJECTS, _VAL_SUBJECTS = 12, 14
 _LEFT_OUT = 3
 """Of the test people: enrolled by nobody, for a newcomer to enrol."""
 _ENROLLED_PHOTOS = 5

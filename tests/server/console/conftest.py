@@ -96,7 +96,8 @@ def coupled(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings,
         front=FrontSettings(noise="coupled", code_dim=16, fresh_dim=4),
         student=dataclasses.replace(
-            settings.student, tail=adamw_tail(1, 16, token_dropout=0.0, input_norm="none")
+            settings.student,
+            tail=adamw_tail(1, 16, token_dropout=0.0, input_norm="none", embedding_dim=64),
         ),
     )
     train_noise(faces, dlib, settings, root / "run")

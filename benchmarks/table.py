@@ -21,7 +21,7 @@ from xnn.report.noise_summary import noise_markdown
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 EXTRACTORS = ("dlib", "vit-s14")
-FEWEST_POINTS = 4
+FEWEST_POINTS = 6
 """Of a picture."""
 UTILITY_CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with
 its own split, keys and training; 95 % intervals over subjects. Chance of rank-1: 1 in 58. The

@@ -40,8 +40,14 @@ def test_a_build_is_warned_of_at_the_measured_count_and_refused_past_the_limit()
     assert check_exposure(found, 10**6, accept=True, scheme="paper") is not None
 
 
-def test_a_scheme_that_was_not_broken_is_silent_and_one_not_measured_is_not() -> None:
-    assert check_exposure(budget(None), 10**6, accept=False, scheme="paper") is None
+def test_a_scheme_that_was_not_broken_is_silent_up_to_what_was_tried() -> None:
+    assert check_exposure(budget(None), 4000, accept=False, scheme="paper") is None
+    told = check_exposure(budget(None), 4001, accept=False, scheme="paper")
+    assert told is not None
+    assert "4001 records under one key are more than were tried" in told
+
+
+def test_a_scheme_that_was_not_measured_is_not_silent() -> None:
     told = check_exposure(None, 1, accept=False, scheme="of-mine")
     assert told is not None
     assert "never measured" in told

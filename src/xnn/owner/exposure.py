@@ -106,6 +106,8 @@ def check_exposure(
         )
     if budget.records is not None and num_records >= budget.records:
         return f"{num_records} records under one key: {budget.describe()}"
+    if budget.records is None and num_records > budget.records_measured_to:
+        return f"{num_records} records under one key are more than were tried: {budget.describe()}"
     return None
 
 

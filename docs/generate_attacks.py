@@ -22,6 +22,9 @@ knowledge grants. It answers in parts (scores, features, pictures, a key, member
 that knows the truth measures each part. `xnn attack list` shows the same table; `xnn board` and
 `xnn attack run NAME` run them, `xnn bench noise` those on the inference phase.
 
+What they reach is on the [board](../schemes.md); by number of records, on rebuilt faces and on a
+secret ReLU layer in the [research log](../research/redteam.md).
+
 ## What an attacker may hold
 
 | level | beside the records |

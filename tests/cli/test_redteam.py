@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,41 @@ def test_wrong_usage(
 def test_people_in_both_sets_are_refused(xnn, people: tuple[Path, Path], tmp_path: Path) -> None:
     both = ("--victim", people[0], "--public", people[0], "--out", tmp_path / "x.json")
     assert "18 subjects are in the victim's and in the public set" in xnn("board", *both).error
+
+
+def test_victims_in_the_public_set_are_reported_and_left_out(
+    xnn, people: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(people[1], tmp_path / "others")
+    shutil.copy(people[0] / "s1" / "1.png", tmp_path / "others" / "s19" / "a copy.png")
+    outcome = xnn(
+        *("attack", "run", "known-plaintext", "--victim", people[0], "--public"),
+        *(tmp_path / "others", "--seeds", 1, "--pairs", 20, "--probes", 40, "--schemes", "paper"),
+        *("--workers", 1, "--out", tmp_path / "x.json"),
+    )
+    assert outcome.status == 0
+    assert "1 public photographs are copies of the victims'; they are left out" in outcome.stderr
+
+
+def test_shards_of_another_version_of_their_scheme_are_one_line(
+    xnn, people: tuple[Path, Path], shards: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(shards, tmp_path / "later")
+    manifest = tmp_path / "later" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"scheme_version": 9}))
+    outcome = xnn(
+        *("audit", tmp_path / "later", "--public", people[1], "--faces", people[0]),
+        *("--out", tmp_path / "audit"),
+    )
+    assert outcome.status == 1
+    assert "version 9 of 'paper'" in outcome.error
+    manifest.write_text(json.dumps(content | {"scheme": "rot13"}))
+    outcome = xnn(
+        *("audit", tmp_path / "later", "--public", people[1], "--faces", people[0]),
+        *("--out", tmp_path / "audit"),
+    )
+    assert "unknown scheme 'rot13'" in outcome.error
 
 
 def test_an_unknown_rule_is_one_line(

@@ -14,7 +14,7 @@ from xnn.bench.cells import CellStore
 from xnn.errors import ConfigError, MissingExtraError
 from xnn.metrics.evaluation import Measured
 from xnn.metrics.intervals import Bootstrap
-from xnn.redteam import judges
+from xnn.redteam import cell, judges
 from xnn.redteam.board import BoardCells, BoardSettings, num_cells, run_board, specs_of
 from xnn.redteam.casting import Sizes
 from xnn.redteam.cell import CellSpec, run_cell
@@ -114,6 +114,40 @@ def test_a_board_runs_side_by_side_and_goes_on(base: CellSpec, tmp_path: Path) -
     assert by["paper-fresh-order"]["verdict"] == "not applicable"
     assert by["paper-fresh-order"]["value"] is None
     assert by["paper"]["known_level"] == "K2"
+
+
+def test_an_interrupted_board_keeps_what_it_finished(base: CellSpec, tmp_path: Path) -> None:
+    settings = BoardSettings(
+        schemes=("paper",), trials=(UNPAIRED,), seeds=2, sizes=SIZES, workers=1, utility=False
+    )
+    cells, done = CellStore(tmp_path / "cells"), []
+
+    def stop_after_two(text: str) -> None:
+        done.append(text)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_board(base, settings, cells, on_cell=stop_after_two)
+    kept = run_board(base, replace(settings, only_finished=True), cells)
+    assert sum(len(ones) for ones in kept.attacks.values()) >= 2
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").glob("*.json")}
+    whole = run_board(base, settings, cells)
+    assert sum(len(ones) for ones in whole.attacks.values()) == 4
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+
+
+def test_judges_are_taught_once_for_all_attacks_of_one_cast(
+    base: CellSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught = []
+    monkeypatch.setattr(cell, "judges_for", lambda *given: taught.append(given) or ())
+    cell._taught_judges.cache_clear()
+    for attack, scheme in (("inversion", "plain"), ("inversion", "paper")):
+        run_cell(replace(base, scheme=scheme, trial=Trial(attack=attack, knowledge=Knowledge())))
+    alike = replace(base, trial=cell._any_attack(Knowledge()), scheme="plain")
+    cell._taught_judges(alike)
+    assert len(taught) == 1
 
 
 def measured(value: float, spread: float = 0.01, **changes: Any) -> Measured:

@@ -11,7 +11,7 @@ from xnn.attacks.knowledge import Knowledge, PublicFaces
 from xnn.attacks.observation import Observation
 from xnn.attacks.suite import ATTACKS, find_attack
 from xnn.bench.cells import CellStore
-from xnn.errors import InsufficientDataError
+from xnn.errors import InsufficientDataError, VersionError
 from xnn.metrics.evaluation import Measured, pooled_rows
 from xnn.redteam.board import BoardSettings, OnCell, run_board
 from xnn.redteam.casting import Sizes
@@ -112,8 +112,17 @@ def run_audit(
             photographs, "same_collection" where half of the public set plays them.
         workers: Processes side by side.
         on_cell: Told what has just been finished.
+
+    Raises:
+        VersionError: The shards are of another version of their scheme.
     """
     manifest = shards.manifest
+    known = find_scheme(manifest.scheme).card.version
+    if manifest.scheme_version != known:
+        raise VersionError(
+            f"the shards are of version {manifest.scheme_version} of {manifest.scheme!r}, this "
+            f"program attacks version {known}; audit them with the program that made them"
+        )
     records = min(MAX_RECORDS, manifest.num_records("train"))
     knowledge = Knowledge(public_faces=public_faces)
     settings = BoardSettings(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from xnn.attacks.suite import find_attack
 from xnn.bench.cells import CellStore
@@ -193,4 +194,9 @@ def _cancel(futures: Iterable[Future[Found]]) -> None:
 
 
 def _one_thread() -> None:
+    """Keep every library of a process to one thread: processes side by side would fight for cores.
+
+    Linear algebra in NumPy and SciPy has a pool of its own, which torch's setting does not reach.
+    """
     torch.set_num_threads(1)
+    threadpool_limits(limits=1)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt8
 
+from xnn.attacks.knowledge import Knowledge
 from xnn.attacks.suite import find_attack
 from xnn.extractors.catalog import load_extractor
 from xnn.extractors.interface import Extractor
@@ -73,14 +74,19 @@ def run_cell(spec: CellSpec) -> Found:
         attack,
         find_scheme(spec.scheme).card,
         lambda: scenario.play(spec.scheme, attack.card, knowledge, seed=spec.seed),
-        lambda: _taught_judges(replace(spec, scheme="plain")),
+        lambda: _taught_judges(replace(spec, scheme="plain", trial=_any_attack(knowledge))),
         seed=spec.seed,
     )
 
 
+def _any_attack(knowledge: Knowledge) -> Trial:
+    """Return one trial for all attacks that are granted the same: their cast is the same too."""
+    return Trial(attack="", knowledge=knowledge)
+
+
 @functools.lru_cache(maxsize=2)
 def _taught_judges(spec: CellSpec) -> tuple[Judge, ...]:
-    """Return judges, taught once for all schemes of the same cast."""
+    """Return judges, taught once for all schemes and attacks of the same cast."""
     bystanders = scenario_of(spec).bystanders(spec.trial.knowledge, seed=spec.seed)
     return judges_for(spec.extractor, bystanders)
 

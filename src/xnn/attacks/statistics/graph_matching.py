@@ -4,7 +4,7 @@ Source: FAQ, Vogelstein et al. 2015 (PLOS ONE 10(4)): Frank-Wolfe on the relaxed
 assignment problem, with exact line search and the Hungarian method for every linear step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -34,6 +34,15 @@ class GraphProblem:
     cost: Float64[np.ndarray, "n n"]
     """How unlike place i and position j look on their own."""
     linear: Float64[np.ndarray, "n n"]
+    symmetric: bool = field(init=False)
+    """Whether every layer is its own transpose, asked once: a step then takes half the products."""
+
+    def __post_init__(self) -> None:
+        symmetric = all(
+            np.array_equal(layers, layers.transpose(0, 2, 1))
+            for layers in (self.records, self.public)
+        )
+        object.__setattr__(self, "symmetric", symmetric)
 
     def objective(self, match: Float64[np.ndarray, "n n"]) -> float:
         """Return the value of a doubly stochastic matrix."""
@@ -62,15 +71,25 @@ class GraphProblem:
             step = 1.0 if curvature >= 0 else min(1.0, -slope / (2 * curvature))
             match, pull = match + step * direction, pull + step * change
         place = _assign(-match)
-        return Match(place=place, objective=self.objective(_permutation_matrix(place)))
+        return Match(place=place, objective=self._objective_of(place))
+
+    def _objective_of(self, place: Int64[np.ndarray, " n"]) -> float:
+        """Return the value of a permutation, without the products of a whole matrix."""
+        permutation = _permutation_matrix(place)
+        quadratic = 0.5 * float(np.sum(self._pull_of(place) * permutation))
+        return float(quadratic + np.sum(self.linear * permutation))
 
     def _pull(self, match: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
         """Return the derivative of the quadratic part."""
+        if self.symmetric:
+            return 2 * _sum_of_products(self.records @ match, self.public)
         return self._from_left(self.records @ match, self.records.transpose(0, 2, 1) @ match)
 
     def _pull_of(self, place: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, "n n"]:
         """Return the same of a permutation, whose products from the left are a new order."""
         back = np.argsort(place)
+        if self.symmetric:
+            return 2 * _sum_of_products(self.records[:, :, back], self.public)
         return self._from_left(
             self.records[:, :, back], self.records.transpose(0, 2, 1)[:, :, back]
         )
@@ -78,17 +97,8 @@ class GraphProblem:
     def _from_left(
         self, one: Float64[np.ndarray, "l n n"], other: Float64[np.ndarray, "l n n"]
     ) -> Float64[np.ndarray, "n n"]:
-        if self._symmetric:
-            return 2 * _sum_of_products(one, self.public)
         turned = self.public.transpose(0, 2, 1)
         return _sum_of_products(one, turned) + _sum_of_products(other, self.public)
-
-    @property
-    def _symmetric(self) -> bool:
-        return all(
-            np.array_equal(layers, layers.transpose(0, 2, 1))
-            for layers in (self.records, self.public)
-        )
 
 
 def pose(

@@ -30,6 +30,7 @@ from xnn.owner.noise.steps import StageEvent, Steps
 
 BATCH = 32
 AT_ONCE = 64
+FACES_FOR_NOISE = 256
 
 
 def main() -> int:
@@ -56,8 +57,9 @@ def main() -> int:
         generator = front.generator
         if generator is not None:
             generator.load_state_dict(weights)
+        told["noise_of_the_face"] = of_the_face(front.eval(), lab)
         name = {"curve": "tokens-paper", "batch": BATCH, "epochs": options.epochs, **told}
-        point(kept, lab, options.seed, name, sent_by(front.eval(), lab, clean))
+        point(kept, lab, options.seed, name, sent_by(front, lab, clean))
     return 0
 
 
@@ -130,6 +132,23 @@ def play(
                 "noise_rms": round(row["noise_rms"], 3),
             }
             yield told, safetensors.torch.load_file(snapshots / f"{epoch}.safetensors")
+
+
+@torch.no_grad()
+def of_the_face(front: NoisyFront, lab: Lab) -> float:
+    """Return the share of the noise's root mean square that differs from face to face.
+
+    Over some test photographs; of the clean features' own it is about 0.4. A noise that is the same
+    for everybody hides nothing.
+    """
+    generator = front.generator
+    if generator is None:
+        return 0.0
+    crops = np.array(lab.own["test_by_person"].crops[:FACES_FOR_NOISE])
+    parts = torch.split(torch.from_numpy(crops), AT_ONCE)
+    noise = torch.cat([generator(front.lower(lab.extractor.prepare(part))) for part in parts])
+    differing = noise - noise.mean(0, keepdim=True)
+    return round(float(differing.square().mean().sqrt() / noise.square().mean().sqrt()), 5)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +131,10 @@ def test_erased_vectors_are_wiped_from_memory() -> None:
     assert (len(index), index.num_subjects) == (0, 0)
 
 
+def settings_of(dtype: Any, **changes: int) -> GraphSettings:
+    return GraphSettings(above=0, threads=1, dtype=dtype, **changes)
+
+
 def faces(rng: np.random.Generator, subjects: int, each: int, width: int) -> np.ndarray:
     """Vectors like those of faces: few directions matter, and a subject's are near each other."""
     directions = rng.normal(size=(24, width))
@@ -138,13 +143,14 @@ def faces(rng: np.random.Generator, subjects: int, each: int, width: int) -> np.
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_the_graph_finds_what_exact_search_finds() -> None:
+@pytest.mark.parametrize("dtype", ["f16", "i8"])
+def test_the_graph_finds_what_exact_search_finds(dtype: str) -> None:
     rng = np.random.default_rng(0)
     vectors = faces(rng, 2000, 2, 64)
     ids = [name_of(n) for n in range(4000)]
     owners = [f"s{n // 2}" for n in range(4000)]
     exact = ExactIndex(64)
-    graph = ApproximateIndex(64, settings=GraphSettings(above=0, threads=1, expansion_search=128))
+    graph = ApproximateIndex(64, settings=settings_of(dtype, expansion_search=128))
     for index in (exact, graph):
         index.add(ids, owners, vectors)
     gone = [ids[n] for n in rng.choice(4000, 1000, replace=False)]
@@ -169,6 +175,24 @@ def test_the_graph_finds_what_exact_search_finds() -> None:
         assert len(found) == 10
         assert not {c.template_id for c in found} & set(gone[500:])
     assert hits / total >= 0.99
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "i8"])
+def test_what_is_farther_than_the_threshold_is_not_looked_for(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    vectors = faces(rng, 1000, 2, 64)
+    graph = ApproximateIndex(64, settings=settings_of(dtype))
+    graph.add([name_of(n) for n in range(2000)], [f"s{n // 2}" for n in range(2000)], vectors)
+
+    def refuse(*_given: object, **_named: object) -> None:
+        raise AssertionError("every template was compared")
+
+    monkeypatch.setattr(ExactIndex, "search", refuse)
+    for probe in range(0, 2000, 100):
+        (found,) = graph.search(vectors[probe : probe + 1], top_k=5, threshold=0.98)
+        assert [c.subject_id for c in found] == [f"s{probe // 2}"]
 
 
 def test_a_graph_of_few_templates_answers_fully() -> None:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "research" / "noise-curves.svg"
 BENCHES = ("noise-celeba-lfw", "noise-lfw-celeba", "noise-celeba-lfw-paper")
-INVERSIONS = ("noise-inversion", "noise-vit-s14")
+INVERSIONS = ("noise-inversion",)
 JUDGED = ("rebuilt-", "original-")
 
 
@@ -197,4 +197,5 @@ TABLES = {
     "attributes": attributes,
     "inversion": inversion,
     "cost": cost,
+    "vit": vit,
 }

@@ -157,7 +157,7 @@ def test_parameters_out_of_range(caller: Caller, records: np.ndarray, query: str
     answer = caller.post(f"/v1/search?{query}", caller.message(records))
     assert problem(answer)[0] == 422
     if query == "far=0.02":
-        assert "measured are: 0.1, 0.01" in answer.json()["detail"]
+        assert "measured are: 0.1" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

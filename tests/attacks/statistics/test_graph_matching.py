@@ -48,6 +48,13 @@ def test_a_key_is_seen_through(made_up) -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_position_needs_no_search() -> None:
+    problem = pose(np.full((2, 1, 1), 3.0), np.full((2, 1, 1), 5.0))
+    found = match_positions(problem, random_starts=1, rng=np.random.default_rng(0))
+    assert [match.place.tolist() for match in found] == [[0]]
+
+
 def test_the_mirror_of_a_grid() -> None:
     assert np.array_equal(mirror_of_grid(9), [2, 1, 0, 5, 4, 3, 8, 7, 6])
     assert np.array_equal(mirror_of_grid(5), [0, 2, 1, 4, 3])

@@ -162,8 +162,9 @@ def _normalised(layers: Float64[np.ndarray, "l n n"]) -> Float64[np.ndarray, "l 
     done = np.sign(layers) * np.sqrt(np.abs(layers))
     for layer in done:
         off, diagonal = layer[rest], np.diagonal(layer).copy()
-        layer -= off.mean()
-        layer /= off.std() + 1e-9
+        if n > 1:
+            layer -= off.mean()
+            layer /= off.std() + 1e-9
         np.fill_diagonal(layer, (diagonal - diagonal.mean()) / (diagonal.std() + 1e-9))
     return done
 

@@ -1,7 +1,10 @@
 """The frontier of a board: recognition against the worst leak, for three grades of known pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
 
 from xnn.report.board_summary import BoardCell, SchemeLine, summarise
 from xnn.report.svg import INK, MUTED, SERIES, draw_figure, stand_alone
@@ -21,7 +24,15 @@ UTILITY_POINTS = 0.05
 
 _FLOOR = 1e-3
 _GROUPS = ("plain", "paper", "pooled")
-_OTHERS = "without a rotation"
+_BREADTH_PT = 12.0
+_OFFSETS = np.array([
+    (radius * np.cos(angle), radius * np.sin(angle))
+    for radius in (8.0, 16.0, 26.0)
+    for angle in np.deg2rad([135, 45, 225, 315, 180, 0, 90, 270])
+])  # fmt: skip
+"""Where a number may stand, in points from its own point; nearer and upper left first."""
+
+_LEADER = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.5, "shrinkA": 4, "shrinkB": 3}
 
 
 def frontier_svg(content: dict[str, Any]) -> str:
@@ -64,9 +75,9 @@ def _plot(figure: Any, lines: Sequence[SchemeLine]) -> None:
     plain = next((_utility(line)["value"] for line in lines if line.scheme == "plain"), None)
     for axis, (pairs, words, times) in zip(axes, PANELS, strict=True):
         cells = [line.worst_with(known_pairs=pairs) for line in lines]
-        for number, (line, cell) in enumerate(zip(lines, cells, strict=True), start=1):
+        for line, cell in zip(lines, cells, strict=True):
             if cell is not None:
-                _point(axis, number, line, cell)
+                _point(axis, line, cell)
         chance = next((cell.chance for cell in cells if cell is not None and cell.chance), None)
         if chance is not None:
             axis.axhline(chance, color=MUTED, linestyle=":", linewidth=1.2)
@@ -81,18 +92,43 @@ def _plot(figure: Any, lines: Sequence[SchemeLine]) -> None:
         for i, line in enumerate(lines, start=1)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9.5)
+    figure.draw_without_rendering()  # so that places on the page are known
+    for axis, (pairs, _, _) in zip(axes, PANELS, strict=True):
+        _number(axis, {
+            i: (_utility(line)["value"], max(cell.value or 0.0, _FLOOR))
+            for i, line in enumerate(lines, start=1)
+            if (cell := line.worst_with(known_pairs=pairs)) is not None
+        })  # fmt: skip
 
 
-def _point(axis: Any, number: int, line: SchemeLine, cell: BoardCell) -> None:
+def _point(axis: Any, line: SchemeLine, cell: BoardCell) -> None:
     utility, colour = _utility(line), _colour(line.scheme)
     x, y = utility["value"], max(cell.value or 0.0, _FLOOR)
     axis.plot([utility["low"], utility["high"]], [y, y], color=colour, linewidth=0.8, alpha=0.5)
     axis.plot([x, x], [max(cell.low or 0.0, _FLOOR), cell.high], color=colour, linewidth=1.1)
     axis.plot([x], [y], "o", color=colour, markersize=4.5)
-    axis.annotate(
-        str(number), (x, y), xytext=(-4, 4), textcoords="offset points", color=INK, size=9,
-        ha="right",
-    )  # fmt: skip
+
+
+def _number(axis: Any, points: Mapping[int, tuple[float, float]]) -> None:
+    """Write each point's number beside it, where fewest points and numbers are near."""
+    if not points:
+        return
+    pixels = axis.transData.transform(list(points.values())) * (72 / axis.figure.dpi)
+    taken = list(pixels)
+    for (number, point), pixel in zip(points.items(), pixels, strict=True):
+        places = [pixel + offset for offset in _OFFSETS]
+        crowd = [sum(_closeness(place, other) for other in taken) for place in places]
+        best = int(np.argmin(crowd))
+        taken.append(places[best])
+        axis.annotate(
+            str(number), point, xytext=_OFFSETS[best], textcoords="offset points", color=INK,
+            size=9, ha="center", va="center", arrowprops=_LEADER,
+        )  # fmt: skip
+
+
+def _closeness(place: Float64[np.ndarray, "2"], other: Float64[np.ndarray, "2"]) -> float:
+    """Return 1 for the same place, 0 for places a number's breadth apart or more."""
+    return max(0.0, 1.0 - float(np.hypot(*(place - other))) / _BREADTH_PT)
 
 
 def _utility(line: SchemeLine) -> dict[str, Any]:

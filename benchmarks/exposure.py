@@ -2,9 +2,9 @@
 
 Reads FACES (celeba/ as victims, lfw/ as the public set). One JSON of curves per extractor goes to
 benchmarks/results, and all that were measured together make src/xnn/owner/exposure_budgets.json.
-The curve over known pairs, and its point at as many records as a board holds, are measured as a
-board does, so that the cells of one, where `--cells` names them, serve both. Attacks may be run in
-turns: `--only-finished` then makes the curves of all that are named.
+The curve over known pairs, and its points at 2,000 and 4,000 records, are measured as a board of
+so many records does, so that the cells of one, where `--cells` names them, serve both. Attacks may
+be run in turns: `--only-finished` then makes the curves of all that are named.
 """
 
 import argparse
@@ -48,6 +48,9 @@ ATTACKS_TRIED = (
 )
 OF_THE_BOARD = Sizes(records=2000, probes=300, public=2000)
 OF_THE_CURVE = Sizes(records=5000, probes=200, public=2000)
+OF_ALL = Sizes(records=4000, probes=4000, public=2000)
+"""About all that the collection gives, every record asked about: leaks near guessing are told from
+guessing only by many probes."""
 
 
 def main() -> int:
@@ -107,7 +110,10 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
             trial=wanted[0],
         )
         board = run_board(base, settings, CellStore(options.cells), on_cell=tell)
-        found += attack_rows(board, extractor=options.extractor)
+        found += [
+            row if row["known_records"] else row | {"known_records": sizes.records}
+            for row in attack_rows(board, extractor=options.extractor)
+        ]
     command = (
         f"benchmarks/exposure.py --extractor {options.extractor} --schemes {options.schemes} "
         f"--attacks {options.attacks} --records {options.records} --pairs {options.pairs} "
@@ -115,7 +121,7 @@ def measure(options: argparse.Namespace, faces: Path) -> None:
     )
     rows = [
         row | {"version": find_scheme(row["scheme"]).card.version, "command": command}
-        for row in budgets(found, all_records=OF_THE_BOARD.records)
+        for row in budgets(found)
         if row["scheme"] in options.schemes.split(",")  # and not the controls
     ]
     path = RESULTS / f"exposure-{options.extractor}.json"
@@ -134,14 +140,16 @@ def trials_of(options: argparse.Namespace) -> list[tuple[Sizes, tuple[Trial, ...
         records=counts,
         pairs=[int(n) for n in options.pairs.split(",")],
     )
-    as_on_board = [
-        replace(trial, knowledge=replace(trial.knowledge, records=None))
-        for trial in trials
-        if trial.knowledge.records in (None, OF_THE_BOARD.records)
-    ]
-    others = [t for t in trials if t.knowledge.records not in (None, OF_THE_BOARD.records)]
-    wanted = [(OF_THE_BOARD, tuple(as_on_board)), (OF_THE_CURVE, tuple(others))]
-    return [(sizes, some) for sizes, some in wanted if some]
+    wanted: dict[Sizes, list[Trial]] = {}
+    for trial in trials:
+        count = trial.knowledge.records
+        if count in (None, OF_THE_BOARD.records, OF_ALL.records):
+            sizes = OF_ALL if count == OF_ALL.records else OF_THE_BOARD
+            trial = replace(trial, knowledge=replace(trial.knowledge, records=None))
+        else:
+            sizes = OF_THE_CURVE
+        wanted.setdefault(sizes, []).append(trial)
+    return [(sizes, tuple(some)) for sizes, some in wanted.items()]
 
 
 def earlier(path: Path) -> list[dict[str, Any]]:

@@ -61,9 +61,8 @@ def test_with_pairs_people_of_no_pair_count() -> None:
     assert (found["counts"], found["budget"]) == ("known_pairs", 100)
 
 
-def test_trials_without_a_count_held_all_records() -> None:
-    rows = [row(records=10, low=0.0), row(low=0.5)]
-    (found,) = budgets(rows, all_records=2000)
-    assert [point["count"] for point in found["curve"]] == [10, 2000]
-    assert found["budget"] == 2000
-    assert budgets(rows)[0]["measured_to"] == 10
+def test_one_trial_at_two_counts_makes_two_points() -> None:
+    rows = [row(low=0.9), row(records=2000, low=0.0), row(records=4000, low=0.5)]
+    (found,) = budgets(rows)
+    assert [point["count"] for point in found["curve"]] == [2000, 4000], "no count, no point"
+    assert found["budget"] == 4000

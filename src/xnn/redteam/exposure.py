@@ -44,15 +44,12 @@ def exposure_trials(
     return tuple(trials)
 
 
-def budgets(
-    rows: Sequence[dict[str, Any]], *, all_records: int | None = None
-) -> list[dict[str, Any]]:
+def budgets(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one row per scheme, extractor and kind of count, with its curve and budget.
 
     Args:
-        rows: From `xnn.redteam.verdicts.attack_rows`, of the trials of `exposure_trials`.
-        all_records: How many records trials without a count hold, as those of a board do; None
-            leaves them out.
+        rows: From `xnn.redteam.verdicts.attack_rows`, of the trials of `exposure_trials`; those
+            without pairs that do not say how many records were held are left out.
 
     Returns:
         Rows with scheme, extractor, counts ("records" or "known_pairs"), curve (count, value, low,
@@ -64,7 +61,7 @@ def budgets(
     found: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for row in _with_people_of_no_pair(rows):
         kind = "known_pairs" if row["known_known_pairs"] else "records"
-        count = row[f"known_{kind}"] or all_records
+        count = row[f"known_{kind}"]
         if count is None or row["verdict"] == "not working":
             continue
         curve = found.setdefault((row["scheme"], row["extractor"], kind), {})
@@ -75,13 +72,14 @@ def budgets(
 
 def _with_people_of_no_pair(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return a row of rank-1 for each trial: of people of no pair where there is one."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for protocol in ("linkage", "linkage-others"):
         for row in rows:
             if (row["protocol"], row["metric"]) == (protocol, "rank_1") and row[
                 "value"
             ] is not None:
-                found[row["scheme"], row["extractor"], row["attack"], row["trial"]] = row
+                trial = (row["attack"], row["trial"], row["known_records"])
+                found[row["scheme"], row["extractor"], *trial] = row
     return list(found.values())
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import noise_tables
+import redteam_tables
 from xnn.report.board_markdown import board_markdown, costs_table, trials_table
 from xnn.report.board_summary import summarise
 from xnn.report.frontier import frontier_svg, frontier_text
@@ -388,6 +389,7 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/concepts/inference.md": {"headlines": noise_tables.headlines},
     "docs/research/noise.md": {"games": games, **noise_tables.TABLES},
+    "docs/research/redteam.md": redteam_tables.TABLES,
     "WIRE_FORMAT.md": {"wire": wire, "thresholds": thresholds},
 }
 

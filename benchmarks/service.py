@@ -11,6 +11,8 @@ turns, several times, and the ratio is of neighbouring turns: the machine's spee
   searched in a gallery of `--gallery` templates; against the student alone at its best batch size.
 - **Latency at low load**: one message at a time; against one call of the student with as many
   records, from numpy array to numpy array.
+  Beside it stands what HTTP alone takes: the same bytes posted to an empty FastAPI route in a
+  process of its own. And what both take with httpx, the SDK's client, in place of the lean client.
 - **Latency by offered load**: messages leave at fixed times whatever the answers do (open loop);
   a latency counts from when its message should have left: queueing is in it.
 
@@ -22,13 +24,17 @@ milliseconds.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import re
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +58,7 @@ SETTINGS: dict[str, Any] = {
     "max_in_flight": 256,
     "torch_threads": 1,
 }
+PATH = "/v1/search?far=0.5&top_k=5"
 _SUBJECTS = 200
 
 
@@ -94,59 +101,169 @@ def bare(folder: str, count: int, seconds: float) -> list[float]:
     return times
 
 
+class Line:
+    """A kept connection, and the least of HTTP that a service needs.
+
+    The service is measured, not a client: httpx alone takes longer than most parts of the service.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, url: str) -> "Line":
+        """Connect."""
+        address = httpx.URL(url)
+        return cls(*await asyncio.open_connection(address.host, address.port))
+
+    async def post(self, path: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Return the status and the body of an answer."""
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        lines.append(f"host: service\r\ncontent-length: {len(content)}\r\n\r\n")
+        self._writer.write(f"POST {path} HTTP/1.1\r\n{''.join(lines)}".encode() + content)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        if length is None:
+            raise RuntimeError(f"an answer without a length: {head[:200]!r}")
+        return int(head.split(maxsplit=2)[1]), await self._reader.readexactly(int(length[1]))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
 class Load:
     """Messages in flight from this process, over kept connections."""
 
-    def __init__(self, server: Running, records: int) -> None:
+    def __init__(
+        self,
+        server: Running,
+        records: int,
+        *,
+        url: str = "",
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        """Prepare messages.
+
+        Args:
+            server: Whose callers send them.
+            records: In each.
+            url: Of another server that gets them.
+            http: Sends them in place of lines.
+        """
         self._caller: Caller = server.caller()
         self._records = records_of(records, self._caller.shape)
-        self._url = f"{server.url}/v1/search?far=0.5&top_k=5"
+        self._server, self._lines, self._http = url or server.url, list[Line](), http
         self.refused = 0
 
-    async def send(self, http: httpx.AsyncClient) -> None:
+    async def send(self) -> None:
         """Send one message and read its answer."""
         content = self._caller.encode(self._caller.message(self._records))
         headers = {"Authorization": f"Bearer {self._caller.api_key}", "Content-Type": MEDIA_TYPE}
-        answer = await http.post(self._url, content=content, headers=headers)
-        if answer.status_code == 503:
+        if self._http is not None:
+            answer = await self._http.post(self._server + PATH, content=content, headers=headers)
+            status, body = answer.status_code, answer.content
+        else:
+            line = self._lines.pop() if self._lines else await Line.open(self._server)
+            status, body = await line.post(PATH, content, headers)
+            self._lines.append(line)
+        if status == 503:
             self.refused += 1
-        elif answer.status_code != 200:
-            raise RuntimeError(f"status {answer.status_code}: {answer.text[:200]}")
+        elif status != 200:
+            raise RuntimeError(f"status {status}: {body[:200]!r}")
+
+    def alone(self, seconds: float) -> float:
+        """Return the median latency, in seconds, of one message at a time."""
+        return statistics.median(asyncio.run(self.closed(1, seconds))[2])
 
     async def closed(self, callers: int, seconds: float) -> tuple[int, float, list[float]]:
         """Keep so many callers busy; return answers, seconds, and each latency."""
-        limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
-        async with httpx.AsyncClient(timeout=60, limits=limits) as http:
-            await self.send(http)
-            start = time.perf_counter()
-            end, latencies = start + seconds, []
+        await self.send()
+        start = time.perf_counter()
+        end, latencies = start + seconds, list[float]()
 
-            async def call() -> None:
-                while time.perf_counter() < end:
-                    began = time.perf_counter()
-                    await self.send(http)
-                    latencies.append(time.perf_counter() - began)
+        async def call() -> None:
+            while time.perf_counter() < end:
+                began = time.perf_counter()
+                await self.send()
+                latencies.append(time.perf_counter() - began)
 
-            await asyncio.gather(*(call() for _ in range(callers)))
-            return len(latencies), time.perf_counter() - start, latencies
+        await asyncio.gather(*(call() for _ in range(callers)))
+        self._hang_up()
+        return len(latencies), time.perf_counter() - start, latencies
 
     async def offered(self, per_s: float, seconds: float) -> list[float]:
         """Let messages leave at a fixed rate; return latencies from when each was due."""
-        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
-        async with httpx.AsyncClient(timeout=60, limits=limits) as http:
-            await self.send(http)
-            start, latencies, tasks = time.perf_counter(), [], []
+        await self.send()
+        start, latencies, tasks = time.perf_counter(), list[float](), []
 
-            async def call(due: float) -> None:
-                await self.send(http)
-                latencies.append(time.perf_counter() - due)
+        async def call(due: float) -> None:
+            await self.send()
+            latencies.append(time.perf_counter() - due)
 
-            for number in range(round(per_s * seconds)):
-                due = start + number / per_s
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                tasks.append(asyncio.create_task(call(due)))
-            await asyncio.gather(*tasks)
-            return latencies
+        for number in range(round(per_s * seconds)):
+            due = start + number / per_s
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.create_task(call(due)))
+        await asyncio.gather(*tasks)
+        self._hang_up()
+        return latencies
+
+    def _hang_up(self) -> None:
+        while self._lines:
+            self._lines.pop().close()
+
+
+async def through_httpx(server: Running, records: int, seconds: float, url: str = "") -> float:
+    """Return the median latency of one message at a time, sent as the SDK sends it."""
+    async with httpx.AsyncClient(timeout=60) as http:
+        _, _, latencies = await Load(server, records, url=url, http=http).closed(1, seconds)
+    return statistics.median(latencies)
+
+
+@contextlib.contextmanager
+def empty_server() -> Iterator[str]:
+    """Run an empty FastAPI route in a process of its own; yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = (
+        "import sys, uvicorn\n"
+        "from fastapi import FastAPI, Request\n"
+        "app = FastAPI()\n"
+        "async def empty(request: Request) -> dict[str, int]:\n"
+        "    return {'bytes': len(await request.body())}\n"
+        "app.post('/v1/search')(empty)\n"
+        "options = {'http': 'h11', 'access_log': False, 'log_level': 'critical'}\n"
+        "uvicorn.run(app, port=int(sys.argv[1]), **options)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(port)])
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def time_alone(
+    server: Running, empty: str, folder: Path, records: int, seconds: float
+) -> dict[str, float]:
+    """Return seconds of one message at a time: the bare student, the service, and HTTP alone."""
+    student = statistics.median(bare(str(folder), records, seconds))
+    service = Load(server, records).alone(seconds)
+    return {
+        "records": records,
+        "student": student,
+        "service": service,
+        "ratio": service / student,
+        "http": Load(server, records, url=empty).alone(seconds / 4),
+        "service_httpx": asyncio.run(through_httpx(server, records, seconds / 2)),
+        "http_httpx": asyncio.run(through_httpx(server, records, seconds / 4, empty)),
+    }
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -170,14 +287,11 @@ def measure(options: argparse.Namespace, tail: TailConfig, folder: Path) -> dict
         answers, seconds, _ = asyncio.run(load.closed(options.callers, options.seconds))
         student, service = best * len(times) / sum(times), answers * options.records / seconds
         turns.append({"student": student, "service": service, "ratio": service / student})
-        for count in (1, options.records):
-            alone = statistics.median(bare(str(bundles), count, options.seconds / 2))
-            one = Load(server, count)
-            _, _, latencies = asyncio.run(one.closed(1, options.seconds / 2))
-            found = statistics.median(latencies)
-            latency_turns.append(
-                {"records": count, "student": alone, "service": found, "ratio": found / alone}
-            )
+        with empty_server() as empty:
+            latency_turns += [
+                time_alone(server, empty, bundles, count, options.seconds / 2)
+                for count in (1, options.records)
+            ]
     saturation = statistics.median(turn["service"] for turn in turns) / options.records
     loads = []
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
@@ -209,6 +323,13 @@ def low_load(turns: list[dict[str, float]], records: int) -> dict[str, Any]:
         "service_ms": round(1000 * statistics.median(t["service"] for t in mine), 2),
         "added_ms": round(1000 * statistics.median(t["service"] - t["student"] for t in mine), 2),
         "ratio": round(statistics.median(t["ratio"] for t in mine), 3),
+        "empty_route_ms": round(1000 * statistics.median(t["http"] for t in mine), 2),
+        "service_ms_with_httpx": round(
+            1000 * statistics.median(t["service_httpx"] for t in mine), 2
+        ),
+        "empty_route_ms_with_httpx": round(
+            1000 * statistics.median(t["http_httpx"] for t in mine), 2
+        ),
         "ratio_of_each_turn": [round(t["ratio"], 3) for t in mine],
     }
 

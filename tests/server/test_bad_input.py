@@ -1,6 +1,7 @@
 """Whatever is wrong with a request: one clear answer, and the gallery as it was."""
 
 import base64
+import contextlib
 import dataclasses
 import io
 import sqlite3
@@ -246,6 +247,19 @@ def test_a_stated_length_is_judged_before_the_body(shared: Running, caller: Call
     with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as connection:
         connection.sendall(head.encode())
         assert b" 413 " in connection.recv(4096).split(b"\r\n")[0]
+
+
+def test_a_head_without_an_end_is_not_kept(shared: Running) -> None:
+    import socket
+
+    sent = 0
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        with contextlib.suppress(OSError):  # it hangs up
+            while sent < 64 << 20:
+                connection.sendall(b"X-Filler: " + b"x" * 1000 + b"\r\n")
+                sent += 1012
+    assert sent < 8 << 20
 
 
 def test_json_routes_read_less(caller: Caller) -> None:

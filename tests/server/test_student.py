@@ -113,6 +113,27 @@ def test_a_process_that_was_killed_is_started_again(bundle: Path, student: Stude
     assert student.process_id != before
 
 
+def test_what_was_asked_of_a_process_that_was_killed_is_asked_again(
+    bundle: Path, student: StudentProcess
+) -> None:
+    """Whatever the order in which the answers are heard."""
+    sent = [records(200, 1), records(2, 2), records(3, 3)]
+    first, second = student.ask(sent[0]), student.ask(sent[1])
+    os.kill(student.process_id, signal.SIGKILL)
+    found = [first(), None, None]
+    third = student.ask(sent[2])
+    found[1], found[2] = second(), third()
+    for part, answer in zip(sent, found, strict=True):
+        assert np.allclose(answer, expected(bundle, part), atol=1e-5)
+
+
+def test_answers_belong_to_their_questions(bundle: Path, student: StudentProcess) -> None:
+    sent = [records(count, count) for count in (5, 1, 3)]
+    asked = [student.ask(part) for part in sent]
+    for part, embeddings in reversed(list(zip(sent, asked, strict=True))):
+        assert np.allclose(embeddings(), expected(bundle, part), atol=1e-5)
+
+
 def test_a_stop_signal_to_the_group_leaves_it_to_finish(
     bundle: Path, student: StudentProcess
 ) -> None:
@@ -131,10 +152,10 @@ def test_records_that_kill_it_twice_are_refused_and_the_next_are_not(
     child = type(student._child)
     send = child.send
 
-    def kill_and_send(self, sent: np.ndarray) -> None:
+    def kill_and_send(self, sent: np.ndarray) -> int:
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        send(self, sent)
+        return send(self, sent)
 
     monkeypatch.setattr(child, "send", kill_and_send)
     with pytest.raises(BusyError, match="ended twice"):

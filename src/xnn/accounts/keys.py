@@ -103,13 +103,12 @@ class Accounts:
             BusyError: The database is away: nobody is let in.
         """
         name, secret = parse_text(text)
-        with self._database.reading() as connection:
-            row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
-        stored = _NO_DIGEST if row is None else row.secret_sha256
+        row = self._database.lookup(_BY_NAME, name=name)
+        stored = _NO_DIGEST if row is None else row["secret_sha256"]
         same = hmac.compare_digest(_digest(secret), stored)
-        if row is None or not same or row.revoked_ms is not None:
+        if row is None or not same or row["revoked_ms"] is not None:
             raise AccessError("the API key is unknown or revoked; ask the operator for one")
-        return _key(row._asdict())
+        return _key(row)
 
     def all_keys(self, tenant: str | None = None) -> list[ApiKey]:
         """Return all keys, or a tenant's, oldest first; revoked ones too."""

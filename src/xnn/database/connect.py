@@ -1,5 +1,6 @@
 """Connections and transactions, on SQLite (one file) or PostgreSQL (several processes)."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -7,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Select, create_engine, event, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -31,6 +33,7 @@ class Database:
         self._scrub_lock = threading.Lock()
         self._erased = 0  # erasures committed
         self._scrubbed = 0  # erasures whose bytes are gone from the file
+        self._texts: dict[Select[Any], str] = {}  # of queries for `lookup`
 
     def __repr__(self) -> str:
         return f"Database({self._engine.dialect.name})"
@@ -66,6 +69,31 @@ class Database:
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin():
                 yield connection
+
+    def lookup(self, query: Select[Any], **values: str) -> dict[str, Any] | None:
+        """Return the only row that one statement finds, by its columns' names; None for none.
+
+        A statement alone sees one state, so it needs no transaction. Every request asks this way
+        who calls: SQLite is asked directly, which takes a third of the time.
+
+        Args:
+            query: Of plain columns. Kept for ever: give one that is built once.
+            values: Of its parameters.
+
+        Raises:
+            BusyError: The database is locked or away.
+            CorruptError: The file is damaged.
+        """
+        if not self.is_sqlite:
+            with self.reading() as connection:
+                found = connection.execute(query, values).one_or_none()
+                return None if found is None else dict(found._mapping)
+        if query not in self._texts:
+            self._texts[query] = str(query.compile(dialect=sqlite.dialect(paramstyle="named")))
+        with database_errors(), contextlib.closing(self._engine.raw_connection()) as connection:
+            cursor = connection.driver_connection.execute(self._texts[query], values)  # type: ignore[union-attr]
+            row, names = cursor.fetchone(), [column[0] for column in cursor.description]
+        return None if row is None else dict(zip(names, row, strict=True))
 
     def scrub(self) -> bool:
         """Take the bytes of what was erased out of the files of SQLite.

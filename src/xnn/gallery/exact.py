@@ -11,7 +11,7 @@ from xnn.types import SubjectId
 
 _FIRST_ROWS = 64
 _GROWTH = 1.5
-_BLOCK = 1024  # rows whose maximum is taken at once
+_BLOCK = 256  # rows whose maximum is taken at once
 _EXACT_ROWS = 4096  # rows scored in float64 at once
 _BATCH_ROWS = 16_384  # rows of one product with several probes
 _FEW_PROBES = 4  # fewer are multiplied one by one

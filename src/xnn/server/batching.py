@@ -1,19 +1,21 @@
 """Dynamic batching: records of several requests go through the student together."""
 
-import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from xnn.errors import BusyError, ConfigError, ShapeError
+from xnn.server.student import Embeddings
 
-Embed = Callable[[Float[np.ndarray, "b m e"]], Float32[np.ndarray, "b k"]]
+Ask = Callable[[Float[np.ndarray, "b m e"]], Embeddings]
+"""Hands records to the student; what it returns waits for their embeddings."""
 OnBatch = Callable[[int, int, float], None]
 """Told of each batch: requests, records, seconds."""
 
@@ -21,8 +23,14 @@ OnBatch = Callable[[int, int, float], None]
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     records: np.ndarray
-    future: asyncio.Future[np.ndarray]
-    loop: asyncio.AbstractEventLoop
+    future: Future[np.ndarray]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    batch: list[_Waiting]
+    embeddings: Embeddings
     since: float
 
 
@@ -38,15 +46,15 @@ def _ignore(requests: int, records: int, seconds: float) -> None:
 class StudentBatcher:
     """Runs the student on whatever has gathered.
 
-    While a batch runs, the next gathers by itself; once it is full it is handed over too, so that a
-    student in another process finds it when it has done with the first. Only when requests came
-    together lately does an idle thread wait up to `wait_s` for more of them: a lone request is run
-    at once.
+    While a batch runs, the next gathers by itself; once it is full it is handed over too, so that
+    the student finds it when it has done with the first. Only when requests came together lately
+    does an idle student wait up to `wait_s` for more of them: a lone request is handed over at
+    once, by the thread that brings it. One thread waits for all answers.
 
     Args:
-        embed: The student. Called from two threads.
+        ask: The student. Called from several threads.
         max_batch: Records of one batch, unless one request brings more.
-        wait_s: How long an idle thread waits for company.
+        wait_s: How long an idle student waits for company.
         max_queued: Records that may wait; beyond, requests are refused.
         on_batch: Told of each batch.
 
@@ -58,7 +66,7 @@ class StudentBatcher:
 
     def __init__(
         self,
-        embed: Embed,
+        ask: Ask,
         *,
         max_batch: int = 32,
         wait_s: float = 0.002,
@@ -70,35 +78,33 @@ class StudentBatcher:
                 f"max_batch={max_batch}, max_queued={max_queued}, wait_s={wait_s}; "
                 "use 1 or more records and at most one second"
             )
-        self._embed, self._on_batch = embed, on_batch
+        self._ask, self._on_batch = ask, on_batch
         self._max_batch, self._wait_s, self._max_queued = max_batch, wait_s, max_queued
         self._queue: deque[_Waiting] = deque()
         self._queued_records = 0
         self._last_requests = 1
         self._running = 0
+        self._asked: deque[_Asked] = deque()
         self._closed = False
         self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"xnn-student-{i}", daemon=True)
-            for i in range(_AT_ONCE)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._work, name="xnn-student", daemon=True)
+        self._thread.start()
 
     @property
     def queued_records(self) -> int:
         """Return how many records wait."""
         return self._queued_records
 
-    async def embed(self, records: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
-        """Return the student's embeddings of one request's records.
+    def submit(self, records: Float[np.ndarray, "b m e"]) -> Future[np.ndarray]:
+        """Ask for the student's embeddings of one request's records, float32, b x k.
+
+        May wait while a student that ended is started again. The future raises what the student
+        does, or ShapeError: its answer is not finite, no front makes such records.
 
         Raises:
             BusyError: Too many records wait already, or the service is stopping.
-            ShapeError: The student's answer is not finite: no front makes such records.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[np.ndarray] = loop.create_future()
+        future: Future[np.ndarray] = Future()
         with self._changed:
             if self._closed:
                 raise BusyError("the service is stopping; try again in a moment")
@@ -108,44 +114,52 @@ class StudentBatcher:
                     f"{waiting} records wait for the student, at most {self._max_queued} may; "
                     "try again in a moment"
                 )
-            self._queue.append(_Waiting(records, future, loop, time.monotonic()))
+            self._queue.append(_Waiting(records, future, time.monotonic()))
             self._queued_records += len(records)
-            self._changed.notify_all()
-        vectors = await future
-        if not np.isfinite(vectors).all():
-            raise ShapeError(
-                "the student's answer to these records is not finite: their values are far outside "
-                "what its front makes; use the device bundle exported with it"
-            )
-        return vectors
+            if self._company_s() is not None:
+                self._changed.notify()  # there is a time to be kept
+        self._hand_over()
+        return future
 
     def close(self) -> None:
-        """Finish what waits, then stop the threads."""
+        """Finish what waits, then stop the thread."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+            self._changed.notify()
+        self._thread.join()
 
     def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._asked and not self._may_begin():
+                    if self._closed and not self._queue and not self._running:
+                        return
+                    self._changed.wait(self._company_s())
+                asked = self._asked.popleft() if self._asked else None
+            if asked is not None:
+                self._finish(asked)
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the student what has gathered, as far as it is to have it now."""
         while batch := self._next_batch():
-            try:
-                wanted = [waiting for waiting in batch if not waiting.future.cancelled()]
-                if wanted:
-                    self._run(wanted)
-            finally:
-                with self._changed:
-                    self._running -= 1
-                    self._changed.notify_all()
+            wanted = [each for each in batch if each.future.set_running_or_notify_cancel()]
+            start, embeddings = time.monotonic(), _nothing
+            if wanted:
+                try:
+                    embeddings = self._ask(np.concatenate([each.records for each in wanted]))
+                except Exception as error:
+                    embeddings = _raising(error)
+            with self._changed:
+                self._asked.append(_Asked(wanted, embeddings, start))
+                self._changed.notify()
 
     def _next_batch(self) -> list[_Waiting]:
-        """Return what is to be run next, oldest first; nothing when closed and empty."""
+        """Return what is to be run now, oldest first; nothing where the time has not come."""
         with self._changed:
-            while not self._may_begin():
-                if self._closed and not self._queue:
-                    return []
-                self._changed.wait(self._company_s())
             batch: list[_Waiting] = []
+            if not self._may_begin():
+                return batch
             records = 0
             while self._queue:
                 size = len(self._queue[0].records)
@@ -159,7 +173,7 @@ class StudentBatcher:
             return batch
 
     def _may_begin(self) -> bool:
-        if not self._queue:
+        if not self._queue or self._running >= _AT_ONCE:
             return False
         if self._queued_records >= self._max_batch:
             return True
@@ -172,37 +186,58 @@ class StudentBatcher:
         left = self._queue[0].since + self._wait_s - time.monotonic()
         return left if left > 0 else None
 
-    def _run(self, batch: list[_Waiting]) -> None:
-        start = time.monotonic()
+    def _finish(self, asked: _Asked) -> None:
+        """Wait for the answer to a batch, let the next one begin, and pass the answer on."""
+        found: np.ndarray | Exception
         try:
-            vectors = self._embed(np.concatenate([waiting.records for waiting in batch]))
+            found = asked.embeddings()
         except Exception as error:
-            if len(batch) == 1:
-                _settle(batch[0], error)
-                return
-            for waiting in batch:  # one bad request must not fail its neighbours
-                self._run([waiting])
+            found = error
+        with self._changed:
+            self._running -= 1
+        if isinstance(found, Exception):
+            # One bad request must not fail its neighbours: each is asked about alone.
+            for waiting in asked.batch:
+                _settle(waiting, found if len(asked.batch) == 1 else self._alone(waiting.records))
             return
-        self._on_batch(len(batch), len(vectors), time.monotonic() - start)
-        for waiting, part in zip(batch, _parts(vectors, batch), strict=True):
+        self._hand_over()
+        for waiting, part in zip(asked.batch, _parts(found, asked.batch), strict=True):
             _settle(waiting, part)
+        if asked.batch:
+            self._on_batch(len(asked.batch), len(found), time.monotonic() - asked.since)
+
+    def _alone(self, records: np.ndarray) -> np.ndarray | Exception:
+        try:
+            return self._ask(records)()
+        except Exception as error:
+            return error
 
 
 def _parts(vectors: np.ndarray, batch: list[_Waiting]) -> Iterable[np.ndarray]:
     ends = np.cumsum([len(waiting.records) for waiting in batch])
-    return np.split(vectors, ends[:-1])
+    return np.split(vectors, ends[:-1]) if batch else []
 
 
-def _settle(waiting: _Waiting, result: np.ndarray | Exception) -> None:
-    """Hand a result to the event loop that waits for it; that loop may be gone."""
+def _settle(waiting: _Waiting, found: np.ndarray | Exception) -> None:
+    if isinstance(found, Exception):
+        waiting.future.set_exception(found)
+    elif np.isfinite(found).all():
+        waiting.future.set_result(found)
+    else:
+        waiting.future.set_exception(
+            ShapeError(
+                "the student's answer to these records is not finite: their values are far outside "
+                "what its front makes; use the device bundle exported with it"
+            )
+        )
 
-    def hand_over() -> None:
-        if waiting.future.done():
-            return
-        if isinstance(result, Exception):
-            waiting.future.set_exception(result)
-        else:
-            waiting.future.set_result(result)
 
-    if not waiting.loop.is_closed():
-        waiting.loop.call_soon_threadsafe(hand_over)
+def _nothing() -> np.ndarray:
+    return np.zeros((0, 0), np.float32)
+
+
+def _raising(error: Exception) -> Embeddings:
+    def embeddings() -> np.ndarray:
+        raise error
+
+    return embeddings

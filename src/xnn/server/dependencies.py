@@ -1,11 +1,10 @@
 """What routes ask for: the service, who calls, and the message that came."""
 
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, final
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
 from xnn.accounts import ApiKey
 from xnn.errors import AccessError, BundleMismatchError, MediaTypeError, RoleError
@@ -14,11 +13,6 @@ from xnn.server.service import Service
 from xnn.wire.authenticity import mac_key
 from xnn.wire.codec import decode
 from xnn.wire.message import MEDIA_TYPE, Message
-
-_bearer = HTTPBearer(
-    auto_error=False,
-    description="An API key, `xnn_NAME_SECRET`. The same secret authenticates messages.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,62 +34,64 @@ class Caller:
         return self.key.name
 
 
-def the_service(request: Request) -> Service:
+async def the_service(request: Request) -> Service:
     """Return the service that the application was made for."""
+    # A coroutine: FastAPI would take any other function to a thread and back.
     service: Service = request.app.state.service
     return service
 
 
 ServiceOf = Annotated[Service, Depends(the_service)]
-Guard = Callable[..., Coroutine[Any, Any, Caller]]
 
 
-async def _identify(
-    request: Request,
-    service: ServiceOf,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-) -> Caller:
-    """Return who calls.
+@final
+class _HolderOf(HTTPBearer):
+    """Lets in who holds an API key with one of some roles; any role where none is named."""
 
-    Raises:
-        AccessError: No API key, or not a valid one.
-        RateError: Too many requests of this key, or too many without one.
-    """
-    try:
-        if credentials is None:
-            raise AccessError(
-                "no API key: send it as `Authorization: Bearer xnn_...`; the operator makes one "
-                "with `xnn account new`"
-            )
-        key, secret = await service.identify(credentials.credentials)
-    except AccessError:
-        service.limits.failure(request.client.host if request.client else "unknown")
-        raise
-    request.scope[NOTES].update(key_name=key.name, tenant=key.tenant)
-    service.limits.request(key.name)
-    return Caller(key, mac_key(secret))
+    def __init__(self, *roles: str) -> None:
+        super().__init__(
+            scheme_name=HTTPBearer.__name__,
+            auto_error=False,
+            description="An API key, `xnn_NAME_SECRET`. The same secret authenticates messages.",
+        )
+        self._roles = frozenset(roles)
 
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
+        """Return who calls.
 
-AnyCaller = Annotated[Caller, Depends(_identify)]
-
-
-def _holder_of(*roles: str) -> Guard:
-    async def guard(caller: AnyCaller) -> Caller:
-        if not caller.key.roles & set(roles):
+        Raises:
+            AccessError: No API key, or not a valid one.
+            RoleError: A key without such a role.
+            RateError: Too many requests of this key, or too many without one.
+        """
+        service = await the_service(request)
+        credentials = await super().__call__(request)
+        try:
+            if credentials is None:
+                raise AccessError(
+                    "no API key: send it as `Authorization: Bearer xnn_...`; the operator makes "
+                    "one with `xnn account new`"
+                )
+            key, secret = await service.identify(credentials.credentials)
+        except AccessError:
+            service.limits.failure(request.client.host if request.client else "unknown")
+            raise
+        request.scope[NOTES].update(key_name=key.name, tenant=key.tenant)
+        service.limits.request(key.name)
+        if self._roles and not key.roles & self._roles:
             raise RoleError(
-                f"this API key has the role {' and '.join(sorted(caller.key.roles))}, this needs "
-                f"{' or '.join(roles)}; ask the operator for another key"
+                f"this API key has the role {' and '.join(sorted(key.roles))}, this needs "
+                f"{' or '.join(sorted(self._roles))}; ask the operator for another key"
             )
-        return caller
-
-    return guard
+        return Caller(key, mac_key(secret))
 
 
-Enroller = Annotated[Caller, Depends(_holder_of("enrol"))]
-Keeper = Annotated[Caller, Depends(_holder_of("enrol", "admin"))]
+AnyCaller = Annotated[Caller, Depends(_HolderOf())]
+Enroller = Annotated[Caller, Depends(_HolderOf("enrol"))]
+Keeper = Annotated[Caller, Depends(_HolderOf("enrol", "admin"))]
 """May see and erase."""
-Searcher = Annotated[Caller, Depends(_holder_of("search"))]
-Admin = Annotated[Caller, Depends(_holder_of("admin"))]
+Searcher = Annotated[Caller, Depends(_HolderOf("search"))]
+Admin = Annotated[Caller, Depends(_HolderOf("admin"))]
 
 
 async def read_message(request: Request, service: Service, caller: Caller) -> Message:

@@ -133,6 +133,7 @@ def _configure(settings: ServeSettings, service: Service) -> uvicorn.Config:
             tls["ssl_cert_reqs"] = ssl.CERT_REQUIRED
     config = uvicorn.Config(
         create_app(service),
+        http="h11",  # httptools would hold a request's head of any length
         log_config=None,
         access_log=False,
         server_header=False,

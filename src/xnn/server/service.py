@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar, final
 
 import anyio
@@ -70,7 +71,7 @@ class Service:
             probe_burst=settings.probe_burst,
         )
         self._batcher = StudentBatcher(
-            student.embed,
+            student.ask,
             max_batch=settings.max_batch,
             wait_s=settings.batch_wait_ms / 1000,
             max_queued=settings.max_queued,
@@ -95,7 +96,9 @@ class Service:
             BusyError: Too many records wait already.
             ShapeError: The answer is not finite.
         """
-        return await self._batcher.embed(records)
+        return await asyncio.wrap_future(
+            await self.in_thread(lambda: self._batcher.submit(records))
+        )
 
     async def in_thread(self, call: Callable[[], T]) -> T:
         """Do what waits for a disk or a lock beside the event loop."""
@@ -149,8 +152,9 @@ class Service:
         """Embed records and compare them, with an entry in the audit log.
 
         The entry `accepted` is written, and the database asked all that it is asked, while the
-        student runs. The entry is on disk before the answer leaves; a failure afterwards has a
-        second one.
+        student runs: by the thread that has handed the records over, since two threads would
+        wait for each other's hold on the interpreter. The entry is on disk before the answer
+        leaves; a failure afterwards has a second one.
 
         Args:
             key: Who asks.
@@ -169,24 +173,24 @@ class Service:
         def record(outcome: str) -> None:
             self._recorder.record(self._event(key, action, subject_id, outcome, facts))
 
-        def begin() -> OpenSpace:
+        def begin() -> tuple[Future[np.ndarray], OpenSpace]:
+            asked = self._batcher.submit(message.records)
             record("accepted")
-            return self.gallery.opened(
+            opened = self.gallery.opened(
                 key.tenant,
                 bundle_id=message.bundle_id,
                 key_id=message.key_id,
                 subject_id=subject_id,
             )
+            return asked, opened
 
-        begun = asyncio.ensure_future(self.in_thread(begin))
         try:
-            probes = await self.embed(message.records)
-            opened = await begun
+            asked, opened = await self.in_thread(begin)
+            probes = await asyncio.wrap_future(asked)
             return await self.in_thread(lambda: compare(opened, probes)), opened
         except Exception as error:
-            outcome = type(error).__name__
-            await asyncio.wait([begun])
             if not isinstance(error, BusyError):
+                outcome = type(error).__name__
                 await self.in_thread(lambda: record(outcome))
             raise
 

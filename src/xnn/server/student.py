@@ -1,13 +1,13 @@
 """The student in a process of its own, as its callers see it."""
 
 import logging
+import select
 import socket
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
@@ -16,10 +16,8 @@ from jaxtyping import Float, Float32
 
 from xnn.errors import BusyError, StorageError, XnnError
 from xnn.server.logs import log
-from xnn.server.student_question import write_question
+from xnn.server.student_question import Answer, receive_answer, send_question
 
-HEAD: Final = struct.Struct("<cd")
-"""In front of every answer: its kind, and the processor seconds that it took."""
 READY: Final = b"r"
 EMBEDDINGS: Final = b"e"
 FAILED: Final = b"f"
@@ -32,6 +30,8 @@ _GONE = (EOFError, OSError)
 
 OnSeconds = Callable[[float], None]
 """Told the processor seconds of each batch."""
+Embeddings = Callable[[], Float32[np.ndarray, "b k"]]
+"""Waits for the embeddings of what was asked, or raises why there are none. Called once."""
 
 
 def _ignore(seconds: float) -> None:
@@ -42,8 +42,9 @@ def _ignore(seconds: float) -> None:
 class StudentProcess:
     """Runs a server bundle's student elsewhere on this machine.
 
-    Of two callers at once, one's batch runs while the other's waits at the process's door. It is
-    started anew when it ends (killed for its memory, say), and its batches are asked once more.
+    Asking and hearing the answer are two steps, so that whoever asks can do something else
+    meanwhile. It is started anew when it ends (killed for its memory, say), and what was not
+    answered is asked once more.
 
     Args:
         folder: The server bundle.
@@ -56,7 +57,7 @@ class StudentProcess:
     def __init__(self, folder: Path, *, threads: int = 0, on_seconds: OnSeconds = _ignore) -> None:
         self._command = [str(folder), str(threads)]
         self.on_seconds = on_seconds
-        self._sending, self._receiving = threading.Lock(), threading.Lock()
+        self._asking = threading.Lock()
         self._child = _start(self._command)
 
     @property
@@ -70,8 +71,39 @@ class StudentProcess:
         Raises:
             StorageError: It cannot be loaded.
         """
-        with self._sending:
+        with self._asking:
             self._child.wait_until_ready()
+
+    def ask(self, records: Float[np.ndarray, "b m e"]) -> Embeddings:
+        """Hand records over; return what waits for their embeddings.
+
+        What it returns raises:
+            BusyError: The process ended twice while it had these records.
+            StorageError: It ended, and cannot be started again.
+            XnnError: The student failed on them.
+
+        Raises:
+            StorageError: It has ended, and cannot be started again.
+        """
+        asked = self._send(records)
+
+        def embeddings() -> Float32[np.ndarray, "b k"]:
+            try:
+                answer = asked.child.receive(asked.number)
+            except _GONE:
+                again = self._send(records)
+                try:
+                    answer = again.child.receive(again.number)
+                except _GONE as error:
+                    raise BusyError(
+                        "the student's process ended twice on these records; try again with fewer"
+                    ) from error
+            if answer.kind != EMBEDDINGS:
+                raise XnnError(f"the student failed: {answer.content.decode(errors='replace')}")
+            self.on_seconds(answer.seconds)
+            return np.frombuffer(answer.content, np.float32).reshape(len(records), -1)
+
+        return embeddings
 
     def embed(self, records: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
         """Return embeddings of records.
@@ -81,51 +113,33 @@ class StudentProcess:
             StorageError: It ended, and cannot be started again.
             XnnError: The student failed on them.
         """
-        try:
-            kind, seconds, content = self._ask(records)
-        except _GONE:
-            try:
-                kind, seconds, content = self._ask(records)
-            except _GONE as error:
-                raise BusyError(
-                    "the student's process ended twice on these records; try again with fewer"
-                ) from error
-        if kind != EMBEDDINGS:
-            raise XnnError(f"the student failed: {content.decode(errors='replace')}")
-        self.on_seconds(seconds)
-        return np.frombuffer(content, np.float32).reshape(len(records), -1)
+        return self.ask(records)()
 
     def close(self) -> None:
         """End the process; what it was asked must have been answered. Again does nothing."""
         self._child.end()
 
-    def _ask(self, records: np.ndarray) -> tuple[bytes, float, bytes]:
-        # Who sends holds on to the sending end until it is his turn to receive: so answers come
-        # back to whom they belong, and no more than two batches are out.
-        with self._sending:
+    def _send(self, records: np.ndarray) -> "_Asked":
+        with self._asking:
             if self._child.gone:
                 log(logging.ERROR, "student_ended", status=self._child.process.poll())
                 self._child.process.kill()
-                with self._receiving:  # whoever waits for its answer has seen it end
-                    self._child.end()
+                self._child.end()
                 self._child = _start(self._command)
-            child = self._child
-            child.wait_until_ready()
-            child.send(records)
-            self._receiving.acquire()
-        try:
-            return child.receive()
-        finally:
-            self._receiving.release()
+            self._child.wait_until_ready()
+            return _Asked(self._child, self._child.send(records))
 
 
 @final
 class _Child:
     """One process, and the connection to it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], other: Connection) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], other: socket.socket) -> None:
         self.process, self._other = process, other
         self._ready = False
+        self._asked = 0
+        self._receiving = threading.Lock()
+        self._answers: dict[int, Answer] = {}
         self.gone = False
         """Whether it was found to have ended."""
 
@@ -133,37 +147,45 @@ class _Child:
         if self._ready:
             return
         try:
-            if not self._other.poll(_START_S):
+            if not select.select([self._other], [], [], _START_S)[0]:
                 raise StorageError(f"the student's process was not ready after {_START_S:g} s")
-            kind, _, content = self.receive()
+            answer = receive_answer(self._other)
         except _GONE as error:
+            self.gone = True
             raise StorageError(
                 f"the student's process ended before it was ready (status {self.process.poll()}); "
                 "is there memory for it?"
             ) from error
-        if kind != READY:
+        if answer.kind != READY:
             self.gone = True
-            raise StorageError(f"the student cannot be run: {content.decode(errors='replace')}")
+            said = answer.content.decode(errors="replace")
+            raise StorageError(f"the student cannot be run: {said}")
         self._ready = True
 
-    def send(self, records: np.ndarray) -> None:
+    def send(self, records: np.ndarray) -> int:
+        """Send a question and return its number. That it was sent in vain, `receive` finds out."""
+        self._asked += 1
         try:
-            self._other.send_bytes(write_question(records))
+            send_question(self._other, self._asked, records)
         except _GONE:
             self.gone = True
-            raise
+        return self._asked
 
-    def receive(self) -> tuple[bytes, float, bytes]:
-        try:
-            content = self._other.recv_bytes()
-        except _GONE:
-            self.gone = True
-            raise
-        kind, seconds = HEAD.unpack_from(content)
-        return kind, seconds, content[HEAD.size :]
+    def receive(self, number: int) -> Answer:
+        """Wait for the answer to a question; those to others, met on the way, are kept for them."""
+        with self._receiving:
+            while number not in self._answers:
+                try:
+                    answer = receive_answer(self._other)
+                except _GONE:
+                    self.gone = True
+                    raise
+                self._answers[answer.number] = answer
+            return self._answers.pop(number)
 
     def end(self) -> None:
-        self._other.close()
+        with self._receiving:  # whoever waits for an answer hears of the end first
+            self._other.close()
         try:
             self.process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
@@ -171,9 +193,15 @@ class _Child:
             self.process.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    child: _Child
+    number: int
+
+
 def _start(command: list[str]) -> _Child:
     ours, theirs = socket.socketpair()
-    with ours, theirs:
+    with theirs:
         for end in (ours, theirs):  # a batch goes through in few pieces
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
         process = subprocess.Popen(  # noqa: S603  our own module, no shell
@@ -181,4 +209,4 @@ def _start(command: list[str]) -> _Child:
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
         )
-        return _Child(process, Connection(ours.detach()))
+        return _Child(process, ours)

@@ -5,9 +5,9 @@ event loop and a database, each of the student's many small steps waited for tha
 """
 
 import signal
+import socket
 import sys
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ import torch
 
 from xnn.errors import XnnError
 from xnn.server.bundle import ServerBundle, load_server_bundle
-from xnn.server.student import EMBEDDINGS, FAILED, HEAD, READY
-from xnn.server.student_question import read_question, write_question
+from xnn.server.student import EMBEDDINGS, FAILED, READY
+from xnn.server.student_question import Answer, receive_question, send_answer
 
 _TEXT_BYTES = 500
 
@@ -34,42 +34,40 @@ def main(descriptor: str, folder: str, threads: str) -> None:
         signal.signal(number, signal.SIG_IGN)
     if int(threads):
         torch.set_num_threads(int(threads))
-    with Connection(int(descriptor)) as other:
+    with socket.socket(fileno=int(descriptor)) as other:
         try:
             student = load_server_bundle(Path(folder))
-            zeros = np.zeros((1, student.card.m, student.card.e), np.float32)
-            answer(student, write_question(zeros))
         except XnnError as error:
-            other.send_bytes(failure(error))
+            send_answer(other, failure(0, error))
             return
-        other.send_bytes(HEAD.pack(READY, 0.0))
-        while True:
-            try:
-                records = other.recv_bytes()
-            except EOFError:  # nobody is left who could ask
-                return
-            other.send_bytes(answer(student, records))
+        shape = student.card.m, student.card.e
+        ready = answer(student, 0, np.zeros((1, *shape), np.float32))
+        send_answer(other, ready if ready.kind == FAILED else Answer(0, READY, 0.0, b""))
+        try:
+            while True:
+                send_answer(other, answer(student, *receive_question(other, *shape)))
+        except (EOFError, ConnectionError):  # nobody is left who could ask
+            return
 
 
-def answer(student: ServerBundle, content: bytes) -> bytes:
+def answer(student: ServerBundle, number: int, records: np.ndarray) -> Answer:
     """Return the answer to a question: embeddings, float32 in a row.
 
     Trust: server.
     """
     start = time.process_time()
     try:
-        records = read_question(content, student.card.m, student.card.e)
         with torch.inference_mode():
             found = student.embed(torch.from_numpy(records)).numpy()
     except Exception as error:  # whatever it is, the next batch may do better
-        return failure(error)
-    return HEAD.pack(EMBEDDINGS, time.process_time() - start) + found.tobytes()
+        return failure(number, error)
+    return Answer(number, EMBEDDINGS, time.process_time() - start, found.tobytes())
 
 
-def failure(error: Exception) -> bytes:
+def failure(number: int, error: Exception) -> Answer:
     """Return an error as an answer."""
     text = f"{type(error).__name__}: {error}"
-    return HEAD.pack(FAILED, 0.0) + text.encode()[:_TEXT_BYTES]
+    return Answer(number, FAILED, 0.0, text.encode()[:_TEXT_BYTES])
 
 
 if __name__ == "__main__":

@@ -134,6 +134,12 @@ def test_answers_belong_to_their_questions(bundle: Path, student: StudentProcess
         assert np.allclose(embeddings(), expected(bundle, part), atol=1e-5)
 
 
+def test_who_asks_on_is_not_held_up_by_answers_that_nobody_hears(student: StudentProcess) -> None:
+    """Each question and each answer is larger than what a socket holds."""
+    asked = [student.ask(records(30_000, seed)) for seed in range(3)]
+    assert [embeddings().shape for embeddings in asked] == [(30_000, 8)] * 3
+
+
 def test_a_stop_signal_to_the_group_leaves_it_to_finish(
     bundle: Path, student: StudentProcess
 ) -> None:

@@ -85,7 +85,7 @@ class Lab:
         attacker = make_party(others, extractor, store).faces
         self.public = with_clean_features(attacker.at(rows_of(attacker.labels, public)))
         self.labels = {name: number_subjects(one.samples) for name, one in parts.items()}
-        tail = self._teacher(own["train"].tokens, own["val"].tokens, seed)
+        self.teacher = tail = self._teacher(own["train"].tokens, own["val"].tokens, seed)
         self.wanted = {name: unit(embed(tail, unlabelled(one.tokens))) for name, one in own.items()}
         code = FeatureCode(*own["train"].tokens.shape[1:], CODE)
         rows = np.random.default_rng(seed).permutation(len(own["train"]))[:4000]

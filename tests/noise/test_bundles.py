@@ -113,6 +113,10 @@ def test_the_small_variant_is_small_and_near(bundles: dict[str, Path], crops: np
     assert measured["int8_size_bytes"] < 0.5 * measured["size_bytes"]
     a, b = whole.send(crops).reshape(len(crops), -1), small.send(crops).reshape(len(crops), -1)
     assert np.corrcoef(a.reshape(-1), b.reshape(-1))[0, 1] > 0.9
+    # What it costs in recognition is told too: eight photographs of two people here.
+    assert 0 < measured["val_rank_1"] <= 1
+    assert 0 < measured["int8_val_rank_1"] <= 1
+    assert "int8_val_rank_1" not in load_device_bundle(bundles["xnn"] / "device").card.measured
     with pytest.raises(ConfigError, match="--int8"):
         load_device_bundle(bundles["xnn"] / "device", int8=True)
 

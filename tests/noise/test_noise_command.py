@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xnn.cli import main, output
+from xnn.cli import main, noise_curves, output
 from xnn.faces.dataset import FaceSet, save_manifest
 from xnn.files import canonical_json
 
@@ -60,6 +60,31 @@ def test_train_prints_what_it_made_and_draws_the_curves(
     status, printed, _ = xnn(*arguments, "--resume")
     assert status == 0
     assert json.loads(printed)["student_val_rank_1"] == result["student_val_rank_1"]
+
+
+def test_the_page_is_drawn_while_the_run_goes_on(
+    xnn, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: dict[str, str] = {}
+    monkeypatch.setattr(noise_curves, "_SECONDS_BETWEEN", 0.0)
+    draw, out = noise_curves.LiveCurves.draw, tmp_path / "run"
+
+    def watched(curves: noise_curves.LiveCurves) -> dict[str, str]:
+        told = draw(curves)
+        stage = next(
+            (s for s, part in noise_curves.STAGES if not (out / f"{part}.json").is_file()), "end"
+        )
+        pages[stage] = (out / "curves.html").read_text()
+        return told
+
+    monkeypatch.setattr(noise_curves.LiveCurves, "draw", watched)
+    arguments = ["--preset", "paper", "--shared-blocks", "11", "--batch-size", "8"]
+    status, _, told = xnn("noise", "train", manifest, "--out", out, *arguments, *SHORT)
+    assert status == 0, told
+    assert list(pages) == ["teacher", "game", "student", "end"]
+    for stage, count in (("teacher", 1), ("game", 2), ("student", 3)):
+        assert sum(f'id="{name}"' in pages[stage] for name, _ in noise_curves.STAGES) == count
+        assert "guessing" in pages[stage]
 
 
 def test_an_unknown_preset_is_one_line(xnn, manifest: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from xnn.errors import (
     ConfigError,
@@ -23,7 +24,7 @@ from xnn.extractors.catalog import load_extractor
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
 from xnn.owner.noise.finished import load_noise_run
-from xnn.owner.noise.presets import find_noise_preset, shorten
+from xnn.owner.noise.presets import find_noise_preset, shorten, with_noise
 from xnn.owner.noise.stages import train_noise
 from xnn.owner.noise.steps import StageEvent
 
@@ -55,7 +56,11 @@ def test_the_stages_run_in_order_and_say_what_guessing_pays(
     assert {"tail_loss", "noise_rms"} <= set(game[0].row or {})
     lines = (tmp_path / "run" / "game" / "curve.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [e.row for e in game]
-    assert any((tmp_path / "run" / "game" / "tensorboard").iterdir())
+    for stage in ("teacher", "game", "student"):
+        board = EventAccumulator(str(tmp_path / "run" / stage / "tensorboard")).Reload()
+        chance = next(e.chance_loss for e in events if e.stage == stage)
+        drawn = board.Scalars("epoch/chance_loss")
+        assert [point.value for point in drawn] == pytest.approx([chance, chance])
 
 
 class KilledError(Exception):
@@ -223,6 +228,31 @@ def test_presets_are_whole_and_unknown_ones_refused(dlib: Extractor) -> None:
     assert shorten(paper, game_epochs=3).game.train.epochs == 3  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="paper"):
         find_noise_preset("loud", dlib.card.shape)
+
+
+def test_a_budget_is_for_those_who_have_one(dlib: Extractor) -> None:
+    gaussian, paper = (find_noise_preset(name, dlib.card.shape) for name in ("gaussian", "paper"))
+    assert with_noise(gaussian, snr_db=-5.0).front.snr_db == -5.0
+    assert with_noise(paper, snr_db=3.0, shared_blocks=11).front.shared_blocks == 11
+    assert with_noise(paper) == paper
+    xnn = find_noise_preset("xnn", dlib.card.shape)
+    with pytest.raises(ConfigError, match="snr_db says nothing of preset 'xnn'"):
+        with_noise(xnn, snr_db=3.0)
+    with pytest.raises(ConfigError, match="shared_blocks says nothing of preset 'gaussian'"):
+        with_noise(gaussian, shared_blocks=1)
+
+
+def test_the_student_under_fresh_noise_stands_behind_a_filter(
+    faces: FaceSet, dlib: Extractor, make_settings, tmp_path: Path
+) -> None:
+    run = train_noise(faces, dlib, make_settings("gaussian"), tmp_path / "run")
+    denoiser = run.student.denoiser
+    assert denoiser is not None
+    assert float(denoiser.shares[0]) > 0.5  # the strongest direction stands far above the noise
+    others = (make_settings(name).student.tail for name in ("plain", "paper", "xnn"))
+    assert not any(tail.denoise for tail in others)
+    # Runs begun before there was a filter go on: theirs is no setting that they lack.
+    assert "denoise" not in json.dumps(make_settings("paper").to_dict())
 
 
 def test_a_student_that_starts_well_has_to_be_beaten(

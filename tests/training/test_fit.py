@@ -203,6 +203,9 @@ def test_scalars_stand_at_the_global_step(toy_fit, tmp_path: Path) -> None:
     board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     losses = board.Scalars("step/train_loss")
     assert [point.step for point in losses] == list(range(1, NUM_STEPS + 1))
+    guessing = board.Scalars("step/chance_loss")
+    assert [point.step for point in guessing] == [point.step for point in losses]
+    assert guessing[0].value == pytest.approx(result.chance_loss)
     ranks = board.Scalars("epoch/val_rank_1")
     assert [point.step for point in ranks] == [3, 6, 9, 12]
     assert [point.value for point in ranks] == pytest.approx([r.val_rank_1 for r in result.history])

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from xnn.cli.choose_extractor import ClassToken, SplitDepth, Weights
 from xnn.cli.live_view import LiveView
+from xnn.cli.noise_curves import LiveCurves
 from xnn.cli.output import emit, progress, warn
 from xnn.device.bundle import load_device_bundle
-from xnn.errors import ConfigError, MissingExtraError
+from xnn.errors import ConfigError
 from xnn.export.dtypes import DTYPE_TOLERANCE
 from xnn.export.parting import part_run
 from xnn.extractors.catalog import load_extractor
@@ -23,10 +24,9 @@ from xnn.files import open_atomically, read_json
 from xnn.owner.build import read_samples
 from xnn.owner.evaluate import number_subjects
 from xnn.owner.noise.finished import CONFIG_NAME, NoiseRun, load_noise_run
-from xnn.owner.noise.presets import NOISE_PRESETS, find_noise_preset, shorten
+from xnn.owner.noise.presets import find_noise_preset, shorten, with_noise
 from xnn.owner.noise.stages import train_noise
 from xnn.owner.noise.steps import StageEvent
-from xnn.report.noise_curves import StageCurve, write_noise_curves
 from xnn.server.bundle import load_server_bundle
 from xnn.training.validate import mean_rank_1
 
@@ -35,11 +35,11 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Recognition in the cloud from features with trained noise (XNN-d).",
 )
-CURVES_NAME = "curves.html"
 _ROWS_SHOWN = 8
-Epochs = Annotated[
-    int | None, typer.Option(help="Epochs of this stage.", show_default="the preset's", min=1)
-]
+
+
+def _epochs(stage: str) -> Any:
+    return typer.Option(help=f"Epochs of {stage}.", show_default="the preset's", min=1)
 
 
 @app.command()
@@ -48,7 +48,13 @@ def train(
         Path, typer.Argument(metavar="FACES", help="Crops, divided: a manifest of `faces split`.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Run folder to write; stays with the owner.")],
-    preset: Annotated[str, typer.Option(help=f"Recipe: {', '.join(NOISE_PRESETS)}.")] = "xnn",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="xnn (our own: a code under a secret of device and server), paper (G in a game), "
+            "gaussian (fresh noise) or plain (none); the last two are controls."
+        ),
+    ] = "xnn",
     extractor: Annotated[str, typer.Option(help="As `xnn extractor list` names it.")] = "dlib",
     split_depth: SplitDepth = None,
     class_token: ClassToken = None,
@@ -56,9 +62,25 @@ def train(
     teacher: Annotated[
         Path | None, typer.Option(help="Run folder whose teacher is used; same faces and split.")
     ] = None,
-    teacher_epochs: Epochs = None,
-    game_epochs: Epochs = None,
-    student_epochs: Epochs = None,
+    snr_db: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise budget of gaussian, and of paper at its start: power of the features over "
+            "the noise's, in decibels.",
+            show_default="the preset's",
+        ),
+    ] = None,
+    shared_blocks: Annotated[
+        int | None,
+        typer.Option(
+            help="Lower blocks of the extractor that G of paper shares: less for a device to do.",
+            show_default="the preset's",
+            min=0,
+        ),
+    ] = None,
+    teacher_epochs: Annotated[int | None, _epochs("stage 1, the tail on clean features")] = None,
+    game_epochs: Annotated[int | None, _epochs("stage 2, the game of paper")] = None,
+    student_epochs: Annotated[int | None, _epochs("stage 3, what the server will run")] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Crops per step.", show_default="the preset's", min=1)
     ] = None,
@@ -70,16 +92,19 @@ def train(
         bool, typer.Option("--resume", help="Go on with the run in the run folder.")
     ] = False,
 ) -> None:
-    """Train teacher, noise and student, one after the other.
+    """Train teacher, noise and student, one after the other, and keep all of it in a run folder.
 
-    Stopped at any moment, it goes on with --resume. OUT/curves.html draws every loss beside the
-    loss of guessing; OUT/*/tensorboard has the same while it runs.
+    Stopped at any moment, even by kill -9, it goes on with --resume and ends with the same bits.
+    While it runs, OUT/curves.html (reload it) and OUT/*/tensorboard draw every loss beside the
+    loss of guessing. What the noise is worth no loss tells: attack it with `xnn bench noise`.
     """
     loaded = load_extractor(
         extractor, split_depth=split_depth, class_token=class_token, weights=weights
     )
     settings = shorten(
-        find_noise_preset(preset, loaded.card.shape),
+        with_noise(
+            find_noise_preset(preset, loaded.card.shape), snr_db=snr_db, shared_blocks=shared_blocks
+        ),
         teacher_epochs=teacher_epochs,
         game_epochs=game_epochs,
         student_epochs=student_epochs,
@@ -89,7 +114,13 @@ def train(
     face_set = load_faces(faces)
     if not face_set.only("val").samples:
         warn("no validation subjects: the last weights are kept, not the best")
+    curves = LiveCurves(out)
     with StageView() as view:
+
+        def show(event: StageEvent) -> None:
+            view.show(event)
+            curves.add(event)
+
         run = train_noise(
             face_set,
             loaded,
@@ -98,10 +129,10 @@ def train(
             teacher_from=teacher,
             resume=resume,
             checkpoint_minutes=checkpoint_minutes,
-            on_event=view.show,
+            on_event=show,
         )
-    drawn = _draw_curves(run, out)
-    emit({"run": str(out), "preset": preset, **_describe(run), **drawn}, title="Trained noise")
+    result = {"run": str(out), "preset": preset, **_describe(run), **curves.draw()}
+    emit(result, title="Trained noise")
 
 
 @app.command()
@@ -113,7 +144,10 @@ def export(
         Path,
         typer.Option(help="Crops that the run was trained on: the manifest of `faces split`."),
     ],
-    int8: Annotated[bool, typer.Option("--int8", help="Write a small variant too.")] = False,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Write a small variant too, and say what it recognises."),
+    ] = False,
     dtype_tolerance: Annotated[
         float, typer.Option(help="Largest change of a score that a dtype of messages may cause.")
     ] = DTYPE_TOLERANCE,
@@ -205,24 +239,6 @@ def _describe(run: NoiseRun) -> dict[str, Any]:
         "student_val_rank_1": max(rates, default=None),
         "wall_s": sum(run.facts[s].get("wall_s", 0.0) for s in ("teacher", "front", "student")),
     }
-
-
-def _draw_curves(run: NoiseRun, out: Path) -> dict[str, str]:
-    stages = (("teacher", "teacher"), ("game", "front"), ("student", "student"))
-    curves = [
-        StageCurve(
-            stage=stage,
-            chance_loss=run.facts[part].get("chance_loss", 0.0),
-            rows=run.facts[part].get("curve", []),
-        )
-        for stage, part in stages
-    ]
-    try:
-        write_noise_curves(out / CURVES_NAME, curves)
-    except MissingExtraError as error:
-        warn(str(error))
-        return {}
-    return {"curves": str(out / CURVES_NAME)}
 
 
 @final

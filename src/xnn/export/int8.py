@@ -30,7 +30,7 @@ def quantise(source: Path, target: Path, given: dict[str, Any]) -> None:
         tools = importlib.import_module("onnxruntime.quantization")
     except ImportError as error:
         raise MissingExtraError(
-            "onnx and onnxruntime are needed; run pip install 'xnn-face[noise]'"
+            "onnx and onnxruntime are needed; run pip install 'xnn-face[train,noise]'"
         ) from error
     nodes = list(onnx.load(str(source)).graph.node)
     kept = [node.name for node in nodes if _is_of_noise(node.name)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 
 from xnn.device.bundle import DeviceBundle, finish_device_bundle, load_device_bundle
 from xnn.device.card import DeviceCard
@@ -26,6 +26,7 @@ from xnn.owner.evaluate import number_subjects
 from xnn.owner.noise.finished import NoiseRun
 from xnn.server.bundle import ServerBundle, save_server_bundle
 from xnn.server.card import ServerCard
+from xnn.training.validate import mean_rank_1
 
 CHECKED_CROPS = 200
 _SEED = 0
@@ -86,16 +87,26 @@ def part_run(
     def embed(sent: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
         return bundle.embed(torch.from_numpy(sent)).numpy()
 
+    labels, known = number_subjects(val), _embedded(front, bundle, val)
+    told = _recognised(known, labels)
+    if int8:
+        small = _embedded(load_device_bundle(device, int8=True), bundle, val)
+        told |= {f"int8_{name}": rate for name, rate in _recognised(small, labels).items()}
     changes = score_changes(embed, front.send(crops))
     dtypes = surviving(changes, tolerance=dtype_tolerance)
     server_card = dataclasses.replace(
         bundle.card,
-        calibration=_calibrate(front, bundle, val),
+        calibration=_calibrate(known, labels),
         dtypes=dtypes,
         dtype_tolerance=dtype_tolerance,
         dtype_changes={n: float(f"{c:.3g}") for n, c in changes.items() if math.isfinite(c)},
     )
-    card = dataclasses.replace(card, scheme=trained.facts["settings"]["preset"], dtypes=dtypes)
+    card = dataclasses.replace(
+        card,
+        scheme=trained.facts["settings"]["preset"],
+        dtypes=dtypes,
+        measured=card.measured | {name: float(f"{rate:.4g}") for name, rate in told.items()},
+    )
     save_server_bundle(server, trained.student, trained.opener, server_card)
     finish_device_bundle(device, card)
     return Parted(device=card, server=server_card)
@@ -139,18 +150,34 @@ def _server_card(trained: NoiseRun, card: DeviceCard) -> ServerCard:
     )
 
 
-def _calibrate(
+def _embedded(
     front: DeviceBundle, bundle: ServerBundle, val: Sequence[Sample]
+) -> Float32[np.ndarray, "v k"]:
+    """Return what the exported pair makes of the validation people."""
+    sent = (torch.from_numpy(front.send(crops)) for crops in read_samples(val))
+    parts = [bundle.embed(one).numpy() for one in sent]
+    return np.concatenate([np.zeros((0, bundle.card.tail.output_dim), np.float32), *parts])
+
+
+def _searchable(labels: Int64[np.ndarray, " v"]) -> bool:
+    counts = np.bincount(labels)
+    return len(counts) > 1 and bool(counts.max() > 1)
+
+
+def _recognised(
+    embeddings: Float32[np.ndarray, "v k"], labels: Int64[np.ndarray, " v"]
+) -> dict[str, float]:
+    """Return what is told of recognition, to see what the small variant costs; {} of too few."""
+    return {"val_rank_1": mean_rank_1(embeddings, labels)} if _searchable(labels) else {}
+
+
+def _calibrate(
+    embeddings: Float32[np.ndarray, "v k"], labels: Int64[np.ndarray, " v"]
 ) -> Calibration | None:
-    """Choose thresholds from what the exported pair makes of the validation people."""
-    counts = np.bincount(number_subjects(val)) if val else np.zeros(0, dtype=np.int64)
-    if len(counts) < 2 or counts.max() < 2:
+    """Choose thresholds from the validation people."""
+    if not _searchable(labels):
         return None
-    parts = [
-        bundle.embed(torch.from_numpy(front.send(crops))).numpy() for crops in read_samples(val)
-    ]
-    generator = np.random.default_rng(_SEED)
-    return calibrate(np.concatenate(parts), number_subjects(val), generator=generator)
+    return calibrate(embeddings, labels, generator=np.random.default_rng(_SEED))
 
 
 def _spread(samples: Sequence[Sample], most: int) -> list[Sample]:

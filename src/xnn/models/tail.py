@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from xnn.errors import ShapeError
+from xnn.models.denoiser import Denoiser
 from xnn.models.tail_config import TailConfig
 from xnn.models.vit import LAYER_NORM_EPS, Attention, Block
 from xnn.models.whitening import Whitening
@@ -19,7 +20,7 @@ class Tail(nn.Module):
     """Turn the tokens of a record into one embedding.
 
     There is no position embedding, so with `mean` or `cls` the order of the tokens is irrelevant
-    and the owner's permutation costs nothing.
+    and the owner's permutation costs nothing. A denoiser in front (`denoise`) needs it kept.
 
     Initial weights are the paper's: linear maps Xavier uniform (query, key and value each as a
     matrix of its own), biases 0, class token 0.02 normal. They are drawn from torch's global
@@ -33,6 +34,7 @@ class Tail(nn.Module):
         super().__init__()
         self.config = config
         width = config.block_width
+        self.denoiser = Denoiser(config.n, config.d, config.denoise) if config.denoise else None
         self.whitening = Whitening(config.d) if config.input_norm == "whiten" else None
         self.project_in = nn.Linear(config.d, width) if width != config.d else nn.Identity()
         self.class_token = (
@@ -64,7 +66,7 @@ class Tail(nn.Module):
             records: Batches of training records and labels, never of validation or test.
         """
         if self.whitening is not None:
-            self.whitening.fit(records)
+            self.whitening.fit((self._denoised(batch), labels) for batch, labels in records)
 
     def forward(self, features: Float[Tensor, "b n d"]) -> Float[Tensor, "b e"]:
         """Return embeddings, not normalised.
@@ -73,7 +75,8 @@ class Tail(nn.Module):
             ShapeError: The records are not of the tail's n and d.
         """
         self._check(features)
-        tokens = features if self.whitening is None else self.whitening(features)
+        tokens = features if self.denoiser is None else self.denoiser(features)
+        tokens = tokens if self.whitening is None else self.whitening(tokens)
         if self.training:
             tokens = _with_noise(tokens, self.config.feature_noise)
             tokens = _without_some(tokens, self.config.token_dropout)
@@ -86,6 +89,12 @@ class Tail(nn.Module):
         read = tokens.mean(dim=1) if self.config.read_out == "mean" else tokens[:, 0]
         embedding: Tensor = self.project_out(self.norm(read))
         return embedding
+
+    def _denoised(self, records: Float32[np.ndarray, "b n d"]) -> Float32[np.ndarray, "b n d"]:
+        if self.denoiser is None:
+            return records
+        denoised: Float32[np.ndarray, "b n d"] = self.denoiser(torch.from_numpy(records)).numpy()
+        return denoised
 
     def _check(self, features: Tensor) -> None:
         expected = (self.config.n, self.config.d)

@@ -43,9 +43,12 @@ class TailConfig:
     """Chance that a record skips a branch of a block in training."""
     feature_noise: float = 0.0
     """Gaussian noise in training, in standard deviations of the batch's tokens."""
+    denoise: int = 0
+    """Directions of a `Denoiser` in front of everything else, for records under fresh noise whose
+    tokens keep their places; 0 is none. Left out of `to_dict` then: runs begun before it go on."""
 
     def __post_init__(self) -> None:
-        for name, low in (("n", 1), ("d", 1), ("tail_depth", 0), ("heads", 1)):
+        for name, low in (("n", 1), ("d", 1), ("tail_depth", 0), ("heads", 1), ("denoise", 0)):
             if getattr(self, name) < low:
                 raise ConfigError(f"{name}={getattr(self, name)}; use {low} or more")
         for name in ("width", "embedding_dim"):
@@ -86,7 +89,7 @@ class TailConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data."""
-        return asdict(self)
+        return {name: v for name, v in asdict(self).items() if name != "denoise" or v}
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> "TailConfig":

@@ -22,7 +22,10 @@ class RunRecord:
     killed process do not appear twice.
     """
 
-    def __init__(self, run_dir: Path, *, past: Sequence[EpochRecord], step: int) -> None:
+    def __init__(
+        self, run_dir: Path, *, past: Sequence[EpochRecord], step: int, chance_loss: float
+    ) -> None:
+        self._chance_loss = chance_loss
         self._path = run_dir / METRICS_FILE
         write_atomically(self._path, "".join(map(_line, past)).encode())
         with disk_errors("write the TensorBoard folder of", run_dir):
@@ -32,6 +35,7 @@ class RunRecord:
         """Plot one step."""
         self._board.add_scalar("step/train_loss", train_loss, step)
         self._board.add_scalar("step/lr", lr, step)
+        self._board.add_scalar("step/chance_loss", self._chance_loss, step)
 
     def add_epoch(self, record: EpochRecord) -> None:
         """Write one epoch."""
@@ -40,6 +44,7 @@ class RunRecord:
         for name, value in asdict(record).items():
             if value is not None and name not in ("step", "wall_s"):
                 self._board.add_scalar(f"epoch/{name}", value, record.step)
+        self._board.add_scalar("epoch/chance_loss", self._chance_loss, record.step)
         self._board.flush()
 
     def close(self) -> None:

@@ -123,9 +123,7 @@ class TrainingRun:
         self.started = time.perf_counter() - progress.wall_s
         self.saved_at = time.perf_counter()
         main = self.fabric.is_global_zero
-        record = (
-            RunRecord(self.run_dir, past=progress.history, step=progress.step) if main else None
-        )
+        record = self._new_record() if main else None
         if progress.step == 0 and self.config.imprint_head and self.source_val is not None:
             # The start knows something already: training has to beat it.
             start = self._scores_from_main(self.model.tail, self.source_val)
@@ -140,6 +138,14 @@ class TrainingRun:
         self.model.tail.load_state_dict(kept)
         self.model.cpu().eval()
         return "patience" if self._out_of_patience() else "finished"
+
+    def _new_record(self) -> RunRecord:
+        return RunRecord(
+            self.run_dir,
+            past=self.progress.history,
+            step=self.progress.step,
+            chance_loss=self.model.head.chance_loss(),
+        )
 
     def _steps(self, record: RunRecord | None, on_event: OnEvent | None) -> None:
         start, per_epoch = self.progress.step, self.plan.steps_per_epoch

@@ -24,7 +24,8 @@ from xnn.training.validate import mean_rank_1
 
 _EVAL_SEED = 1 << 40
 """Fresh noise of evaluations is seeded apart from that of training steps."""
-_CODE_RECORDS = 4000
+_MEASURED_RECORDS = 4000
+"""Most training records that a code or a denoiser is measured on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class Distillation(Stage):
         tail, head = new_tail_and_head(settings.tail, num_classes, config)
         self.student = TailAndHead(tail, head)
         self.opener = front.opener()
+        self.noise_variance = front.settings.scale**2
         self.teacher_head = teacher.head
         self.known = embed_clean(teacher.tail, self.sent)
         self.modules = {"student": self.student}
@@ -75,8 +77,12 @@ class Distillation(Stage):
         self.chance_loss += (1 - settings.alpha) * head.chance_loss()
 
     def start_from_features(self) -> None:
-        """Measure the input norm and imprint the head on z, where the settings ask for it."""
+        """Measure denoiser and input norm and imprint the head, where the settings ask for it."""
         tail, head = self.student.tail, self.student.head
+        if tail.denoiser is not None:
+            rows = np.random.default_rng(self.settings.train.seed).permutation(len(self.sent))
+            clean = self.sent.clean.read(np.sort(rows[:_MEASURED_RECORDS]))
+            tail.denoiser.fit(clean, noise_variance=self.noise_variance)
         if tail.whitening is None and not self.settings.train.imprint_head:
             return
         records = self._open(self._all(self.sent))
@@ -142,10 +148,10 @@ def embed_clean(tail: Tail, sent: Sent) -> Float[Tensor, "records e"]:
 
 @torch.no_grad()
 def fit_code(front: NoisyFront, teacher: Teacher, maps: Maps, *, seed: int) -> None:
-    """Measure a coupled front's code on training records, at most `_CODE_RECORDS` of them."""
+    """Measure a coupled front's code on training records, at most `_MEASURED_RECORDS` of them."""
     if front.code is None:
         return
-    drawn = np.random.default_rng(seed).permutation(len(maps))[:_CODE_RECORDS]
+    drawn = np.random.default_rng(seed).permutation(len(maps))[:_MEASURED_RECORDS]
     parts = [front.clean(maps.read(rows)) for rows in np.array_split(drawn, len(drawn) // 64 + 1)]
     tokens = torch.cat(parts)
     front.code.fit(tokens, F.normalize(embed_sent(teacher.tail, tokens)))

@@ -70,7 +70,12 @@ class NoiseSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data."""
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        content["teacher_tail"] = self.teacher_tail.to_dict()
+        content["student"]["tail"] = self.student.tail.to_dict()
+        if self.game is not None:
+            content["game"]["tail"] = self.game.tail.to_dict()
+        return content
 
 
 def asked(config: TrainConfig, prefix: str) -> dict[str, Any]:

@@ -222,6 +222,8 @@ class Steps:
                 file.write(json.dumps(row, allow_nan=False, sort_keys=True) + "\n")
             for name, value in row.items():
                 self.board.add_scalar(f"epoch/{name}", value, step)
+            self.board.add_scalar("epoch/chance_loss", stage.chance_loss, step)
+            self.board.flush()
             shown = row.get(next(iter(losses)), shown)
         if self.on_event:
             event = StageEvent(

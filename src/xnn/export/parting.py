@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float32, Int64, UInt8
 
 from xnn.device.bundle import DeviceBundle, finish_device_bundle, load_device_bundle
 from xnn.device.card import DeviceCard
@@ -73,26 +73,17 @@ def part_run(
     """
     surviving({}, tolerance=dtype_tolerance)  # refuse a wrong one before the work, not after
     val = validation_samples(faces, trained)
-    checked = _spread([s for s in faces.samples if s.split in ("train", "val")], CHECKED_CROPS)
-    if len(checked) < 2:
-        raise InsufficientDataError(
-            f"{faces.name!r} has {len(checked)} crops that are not for tests, needs 2; "
-            "give the set that the run was trained on"
-        )
-    crops = np.concatenate(list(read_samples(checked)))
+    crops = _checked_crops(faces)
     card = export_device(device, trained.front, extractor.card, crops, int8=int8)
     front = load_device_bundle(device)
     bundle = ServerBundle(_server_card(trained, card), trained.student, trained.opener)
 
-    def embed(sent: Float[np.ndarray, "b m e"]) -> Float32[np.ndarray, "b k"]:
-        return bundle.embed(torch.from_numpy(sent)).numpy()
-
     labels, known = number_subjects(val), _embedded(front, bundle, val)
-    told = _recognised(known, labels)
+    told = _recognised(known, labels, "val_rank_1")
     if int8:
-        small = _embedded(load_device_bundle(device, int8=True), bundle, val)
-        told |= {f"int8_{name}": rate for name, rate in _recognised(small, labels).items()}
-    changes = score_changes(embed, front.send(crops))
+        small = load_device_bundle(device, int8=True)
+        told |= _recognised(_embedded(small, bundle, val), labels, "int8_val_rank_1")
+    changes = score_changes(lambda z: bundle.embed(torch.from_numpy(z)).numpy(), front.send(crops))
     dtypes = surviving(changes, tolerance=dtype_tolerance)
     server_card = dataclasses.replace(
         bundle.card,
@@ -101,15 +92,23 @@ def part_run(
         dtype_tolerance=dtype_tolerance,
         dtype_changes={n: float(f"{c:.3g}") for n, c in changes.items() if math.isfinite(c)},
     )
-    card = dataclasses.replace(
-        card,
-        scheme=trained.facts["settings"]["preset"],
-        dtypes=dtypes,
-        measured=card.measured | {name: float(f"{rate:.4g}") for name, rate in told.items()},
-    )
+    told = card.measured | told
+    scheme = trained.facts["settings"]["preset"]
+    card = dataclasses.replace(card, scheme=scheme, dtypes=dtypes, measured=told)
     save_server_bundle(server, trained.student, trained.opener, server_card)
     finish_device_bundle(device, card)
     return Parted(device=card, server=server_card)
+
+
+def _checked_crops(faces: FaceSet) -> UInt8[np.ndarray, "b 112 112 3"]:
+    """Return the crops that export and dtypes are checked on."""
+    checked = _spread([s for s in faces.samples if s.split in ("train", "val")], CHECKED_CROPS)
+    if len(checked) < 2:
+        raise InsufficientDataError(
+            f"{faces.name!r} has {len(checked)} crops that are not for tests, needs 2; "
+            "give the set that the run was trained on"
+        )
+    return np.concatenate(list(read_samples(checked)))
 
 
 def validation_samples(faces: FaceSet, trained: NoiseRun) -> tuple[Sample, ...]:
@@ -165,10 +164,12 @@ def _searchable(labels: Int64[np.ndarray, " v"]) -> bool:
 
 
 def _recognised(
-    embeddings: Float32[np.ndarray, "v k"], labels: Int64[np.ndarray, " v"]
+    embeddings: Float32[np.ndarray, "v k"], labels: Int64[np.ndarray, " v"], name: str
 ) -> dict[str, float]:
     """Return what is told of recognition, to see what the small variant costs; {} of too few."""
-    return {"val_rank_1": mean_rank_1(embeddings, labels)} if _searchable(labels) else {}
+    if not _searchable(labels):
+        return {}
+    return {name: float(f"{mean_rank_1(embeddings, labels):.4g}")}
 
 
 def _calibrate(

@@ -12,16 +12,19 @@ fi
 mkdir -p "$WORK" "$RESULTS"
 export OMP_NUM_THREADS=1
 board() { # extractor, schemes, attacks, more options
-  extractor=$1 schemes=$2 attacks=$3
+  extractor=$1 schemes=$2 attacks=$3 name=${NAME:-$1}
   shift 3
   "$BIN/xnn" board --victim "$FACES/celeba" --public "$FACES/lfw" --extractor "$extractor" --schemes "$schemes" \
-    --attacks "$attacks" --seeds 3 --records 2000 --probes 300 --public-photos 2000 \
-    --out "$WORK/board-$extractor.json" "$@" > "$WORK/board-$extractor.log" 2>&1
-  cp "$WORK/board-$extractor.json" "$WORK/board-$extractor.log" "$RESULTS/"
+    --attacks "$attacks" --seeds 3 --records "${RECORDS:-2000}" --probes "${PROBES:-300}" \
+    --public-photos 2000 --out "$WORK/board-$name.json" "$@" > "$WORK/board-$name.log" 2>&1
+  cp "$WORK/board-$name.json" "$WORK/board-$name.log" "$RESULTS/"
 }
 board dlib all all --pairs 4,16,100
-board vit-s14 plain,paper,pooled-noise-2,pooled-noise-4,pooled-noise-6,pooled-noise-16 \
-  unpaired-moments,known-plaintext,class-averaging,class-anchors --pairs 4,16,100
+board vit-s14 plain,paper,pooled,pooled-noise-2,pooled-noise-4,pooled-noise-6,pooled-noise-16 \
+  unpaired-moments,known-plaintext,gram-features,class-reading,learned-alignment,class-anchors --pairs 4,16,100
+RECORDS=4000 PROBES=4000 NAME=all-records-dlib board dlib plain,pooled-noise-4,pooled-noise-6 \
+  gram-features,class-reading,learned-alignment,distilled-linkage,tail-inversion,class-anchors,learned-inversion \
+  --pairs 16 --no-utility
 "$BIN/xnn" bench noise --victim "$FACES/celeba" --public "$FACES/lfw" --seeds 3 --out "$WORK/noise-celeba-lfw.json"
 "$BIN/xnn" bench noise --victim "$FACES/lfw" --public "$FACES/celeba" --seeds 3 --out "$WORK/noise-lfw-celeba.json"
 cp "$WORK/noise-celeba-lfw.json" "$WORK/noise-lfw-celeba.json" "$RESULTS/"

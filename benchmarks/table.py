@@ -22,6 +22,11 @@ from xnn.report.noise_summary import noise_markdown
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 EXTRACTORS = ("dlib", "vit-s14")
+BOARDS = {
+    "board-dlib": "Behind `dlib`",
+    "board-all-records-dlib": "Behind `dlib`, 4,000 records, every one asked about",
+    "board-vit-s14": "Behind `vit-s14`",
+}
 FEWEST_POINTS = 6
 """Of a picture."""
 UTILITY_CAPTION = """CelebA crops, closed set, people never trained on; mean of 3 seeds, each with
@@ -137,10 +142,10 @@ def board_caption(content: dict[str, Any], extractor: str) -> str:
 def boards() -> str:
     """Return every board with every trial."""
     parts = []
-    for extractor in EXTRACTORS:
-        content = load(f"board-{extractor}")
+    for name, title in BOARDS.items():
+        content = load(name)
         if content is not None:
-            parts += [f"### Behind `{extractor}`\n", board_markdown(content)]
+            parts += [f"### {title}\n", board_markdown(content)]
     return "\n".join(parts)
 
 

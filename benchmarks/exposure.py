@@ -80,7 +80,7 @@ def main() -> int:
 def measure(options: argparse.Namespace, faces: Path) -> None:
     """Run the curves of one extractor."""
     loaded = load_extractor(options.extractor)
-    ours, theirs = load_parties(
+    ours, theirs, _ = load_parties(
         load_faces(faces / "celeba"), load_faces(faces / "lfw"), loaded, options.cells
     )
     done = [0]

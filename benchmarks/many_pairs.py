@@ -70,7 +70,7 @@ def main() -> int:
 
 def open_scenario(options: argparse.Namespace, faces: Path) -> Scenario:
     """Return the scenario of the board, with pairs drawn person by person."""
-    ours, theirs = load_parties(
+    ours, theirs, _ = load_parties(
         load_faces(faces / "celeba"),
         load_faces(faces / "lfw"),
         load_extractor(options.extractor),

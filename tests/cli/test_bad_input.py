@@ -301,6 +301,38 @@ def test_duplicates_across_subjects_are_a_warning(
     assert "warning: 1 photographs stand under several subjects" in outcome.stderr
 
 
+def test_a_scheme_by_name_makes_a_key_or_must_be_the_keys(
+    xnn, crops: Path, new_key, tmp_path: Path
+) -> None:
+    folder = faces_of(crops, tmp_path / "crops", subjects=4, shots=3)
+    key = new_key(tmp_path / "k", scheme="paper")
+    build = ("shard", "build", folder, "--out", tmp_path / "s", "--key")
+    told = xnn(*build, key, "--scheme", "pooled-noise-6").error
+    assert "the key is for scheme 'paper', not 'pooled-noise-6'" in told
+    made = xnn(*build, tmp_path / "new", "--scheme", "pooled-noise-6").result
+    assert made["scheme"] == "pooled-noise-6"
+    shown = xnn("key", "show", tmp_path / "new").result
+    assert shown["dataset"] == "crops"
+    assert f"{shown['records_made']} records of" in shown["exposure"]
+    assert "unknown scheme" in xnn(*build, tmp_path / "other", "--scheme", "rot13").error
+    assert not (tmp_path / "other").exists()
+
+
+def test_uploads_under_one_key_add_up_to_its_limit(
+    xnn, crops: Path, new_key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xnn.owner.exposure.POLICY_FACTOR", 0.2)  # 20 records under `paper`
+    key = new_key(tmp_path / "k", scheme="paper")
+    first = faces_of(crops, tmp_path / "a", subjects=4, shots=3)
+    second = faces_of(crops, tmp_path / "b", subjects=6, shots=2)
+    build = ("shard", "build", "--key", key, "--out")
+    assert xnn(*build, tmp_path / "s1", first).status == 0
+    assert xnn(*build, tmp_path / "s1", first).status == 0, "the same upload counts once"
+    assert "24 records under one key, the limit is 20" in xnn(*build, tmp_path / "s2", second).error
+    told = xnn(*build, tmp_path / "s2", second, "--accept-exposure", "--dry-run")
+    assert told.status == 0
+
+
 # Shards that arrived damaged, or are not what the run was begun with.
 
 

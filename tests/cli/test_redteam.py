@@ -1,11 +1,13 @@
 """Board, pre-flight and audit on the command line, on real faces of people nobody trained on."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,6 +15,7 @@ from xnn.extractors.catalog import load_extractor
 from xnn.faces.dataset import load_faces
 from xnn.owner.build import build_shards
 from xnn.secret import KeyFile
+from xnn.shards.arrow import encode_shard
 
 PASSPHRASE = "correct horse"
 POLICY = """
@@ -73,6 +76,9 @@ def test_an_audit_fails_the_paper_scheme_and_says_why(
     assert "FAIL" in page
     assert "What is not protected" in page
     assert "data:image" not in page, "no face unless asked for"
+    assert written["guarantee"].startswith("None. Nothing here is proved")
+    assert written["proved"] is None
+    assert "What a level grants" in page
     assert (out / "report.pdf").read_bytes().startswith(b"%PDF-")
     for name in ("report.html", "report.pdf"):
         assert oct(os.stat(out / name).st_mode)[-3:] == "600"
@@ -167,3 +173,76 @@ def test_an_unknown_rule_is_one_line(
 def test_attacks_are_listed(xnn) -> None:
     names = [row["name"] for row in xnn("attack", "list").result["attacks"]]
     assert {"unpaired-moments", "known-plaintext", "expectation-recognition"} <= set(names)
+
+
+def refused(xnn, subject: Path, people: tuple[Path, Path], tmp_path: Path, *more: object) -> str:
+    """The one line with which an audit is refused before it attacks anything."""
+    sets = ("--public", people[1], "--faces", people[0])
+    outcome = xnn("audit", subject, *sets, "--out", tmp_path / "audit", *more)
+    assert not (tmp_path / "audit" / "report.json").exists()
+    return outcome.error
+
+
+def rewrite(shards: Path, tokens: np.ndarray, **changes: object) -> None:
+    """Put other records into the first shard, with a manifest that fits them."""
+    path = shards / "manifest.json"
+    manifest = json.loads(path.read_text())
+    entry = manifest["shards"][0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "isfinite", lambda values: np.ones(np.shape(values), dtype=bool))
+        content = encode_shard(tokens, np.zeros(len(tokens), dtype=np.int64), "float32")
+    (shards / entry["file"]).write_bytes(content)
+    entry |= {"records": len(tokens), "size_bytes": len(content)}
+    entry |= {"sha256": hashlib.sha256(content).hexdigest()}
+    path.write_text(json.dumps(manifest | {"record_type": "float32", "shards": [entry]} | changes))
+
+
+def test_hostile_shards_are_one_line_before_any_attack(
+    xnn, people: tuple[Path, Path], shards: Path, tmp_path: Path
+) -> None:
+    records = np.random.default_rng(0).normal(size=(20, 16, 256)).astype(np.float32)
+    records[3, 2, 1] = np.nan
+    rewrite(shutil.copytree(shards, tmp_path / "nan"), records)
+    assert "NaN or infinity" in refused(xnn, tmp_path / "nan", people, tmp_path)
+    narrow = np.zeros((20, 4, 8), dtype=np.float32)
+    rewrite(shutil.copytree(shards, tmp_path / "shape"), narrow, n=4, d=8)
+    told = refused(xnn, tmp_path / "shape", people, tmp_path)
+    assert "records of 4x8, scheme 'paper' makes 16x256" in told
+    (tmp_path / "nothing").mkdir()
+    assert "nothing" in refused(xnn, tmp_path / "nothing", people, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [("server.json", "a server's bundle, which never leaves"), ("bundle.json", "audit the shards")],
+)
+def test_other_bundles_than_a_devices_are_not_audited(
+    xnn, people: tuple[Path, Path], tmp_path: Path, card: str, said: str
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / card).write_text("{}")
+    assert said in refused(xnn, tmp_path / "bundle", people, tmp_path)
+
+
+def test_what_cannot_be_audited_is_told_before_any_attack(
+    xnn, people: tuple[Path, Path], shards: Path, tmp_path: Path
+) -> None:
+    alone = xnn("audit", shards, "--public", people[1], "--out", tmp_path / "a", "--pictures")
+    assert "give them with --faces" in alone.error
+    (tmp_path / "device.toml").write_text(POLICY.replace("known_pairs = 20", 'phase = "inference"'))
+    policy = ("--policy", tmp_path / "device.toml")
+    assert "no rule with phase = 'training'" in refused(xnn, shards, people, tmp_path, *policy)
+
+
+def test_a_pre_flight_is_a_screen(xnn, people: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "pre.json"
+    told = xnn(
+        *("shard", "preflight", people[0], "--public", people[1], "--scheme", "paper"),
+        *("--workers", 1, "--out", out),
+    )
+    assert re.search(r"[1-9] of \d quick attacks .* break paper", told.result["verdict"])
+    assert told.stdout.count("\n") < 100
+    assert "known-plaintext, 16 pairs" in {row["attack"] for row in told.result["attacks"]}
+    written = json.loads(out.read_text())
+    assert written["copies_left_out"] == 0
+    assert {row["scheme"] for row in written["rows"]} == {"plain", "paper"}

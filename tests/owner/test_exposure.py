@@ -3,7 +3,13 @@
 import pytest
 
 from xnn.errors import ExposureError
-from xnn.owner.exposure import POLICY_FACTOR, Budget, check_exposure, find_budget
+from xnn.owner.exposure import (
+    POLICY_FACTOR,
+    Budget,
+    check_exposure,
+    find_budget,
+    records_after,
+)
 from xnn.schemes import find_scheme
 from xnn.types import DEFAULT_SCHEME
 
@@ -45,6 +51,29 @@ def test_a_scheme_that_was_not_broken_is_silent_up_to_what_was_tried() -> None:
     told = check_exposure(budget(None), 4001, accept=False, scheme="paper")
     assert told is not None
     assert "4001 records under one key are more than were tried" in told
+    with pytest.raises(ExposureError, match="the limit is 40000"):
+        check_exposure(budget(None), 40001, accept=False, scheme="paper")
+
+
+def test_uploads_under_one_key_add_up_and_one_that_is_built_again_does_not() -> None:
+    made = {"a": 600, "b": 300}
+    assert records_after(made, "c", 200) == 1100
+    assert records_after(made, "a", 600) == 900
+    assert records_after({}, "a", 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "made", "said"),
+    [
+        (100, 40, "40 records of 100; limit 1000"),
+        (100, 100, "past the 100 that linked people; limit 1000"),
+        (100, 1001, "past the limit of 1000; the next build is refused"),
+        (None, 40, "40 records of 4000; limit 40000"),
+        (None, 4001, "past the 4000 that were tried; limit 40000"),
+    ],
+)
+def test_where_a_key_stands(first: int | None, made: int, said: str) -> None:
+    assert said in budget(first).standing(made)
 
 
 def test_a_scheme_that_was_not_measured_is_not_silent() -> None:

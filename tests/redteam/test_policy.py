@@ -9,7 +9,7 @@ import pytest
 
 from xnn.errors import ConfigError, StorageError
 from xnn.redteam.audit import audit_trials
-from xnn.redteam.policy import DEFAULT_POLICY, Policy, Rule, apply, load_policy
+from xnn.redteam.policy import DEFAULT_POLICY, FRONT_POLICY, Policy, Rule, apply, load_policy
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -70,6 +70,19 @@ def test_what_does_not_count() -> None:
     assert "no attack of the suite could be tried" in judged().sentence
 
 
+def test_a_rule_of_one_phase_says_nothing_of_the_other() -> None:
+    on_device = dataclasses.replace(RULE, phase="inference")
+    asked = row(phase="inference", known_chosen_inputs=3200)
+    assert judged(asked, rule=on_device).passed is False
+    assert judged(asked).passed is None
+    assert judged(row(), rule=on_device).passed is None
+    both = Policy(name="both", rules=(RULE, on_device))
+    assert both.about("inference").rules == (on_device,)
+    assert FRONT_POLICY.about("inference") == FRONT_POLICY
+    with pytest.raises(ConfigError, match="no rule with phase = 'inference'"):
+        DEFAULT_POLICY.about("inference")
+
+
 def test_the_default_policy_speaks_of_four_things() -> None:
     protocols = [rule.protocol for rule in DEFAULT_POLICY.rules]
     assert protocols == ["linkage", "linkage-others", "unlinkability", "membership"]
@@ -121,19 +134,30 @@ def test_a_policy_is_read_from_toml(tmp_path: Path) -> None:
     assert policy.rules[0].knowledge("same_collection").level == "K4"
 
 
+GOOD = "[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank_1'\nmax=0.1"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "has no rule"),
         ("[[rule", "is not TOML"),
         ("rule = 3", "write each rule under"),
-        ("prbes = 3\n[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmax=0.1", "'probes'"),
-        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmaxx=0.1", "did you mean 'max'"),
-        ("[[rule]]\nname='a'\nprotocol='hearsay'\nmetric='m'\nmax=0.1", "protocol='hearsay'"),
-        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'", "one of max and"),
-        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmax=7", "max=7"),
+        ("prbes = 3\n[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank_1'\nmax=0.1", "'probes'"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank_1'\nmaxx=0.1", "did you mean 'max'"),
+        ("[[rule]]\nname='a'\nprotocol='hearsay'\nmetric='rank_1'\nmax=0.1", "protocol='hearsay'"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank_1'", "one of max and"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank_1'\nmax=7", "max=7"),
         ("[[rule]]\nprotocol='linkage'", "missing"),
-        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='m'\nmax='x'", "max"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank1'\nmax=0.1", "metric='rank1'"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='eer'\nmax=0.1", "metric='eer'"),
+        (f"{GOOD}\nknown_pairs='16'", "known_pairs='16'|another type"),
+        (f"{GOOD}\nknown_pairs=-1", "known_pairs=-1"),
+        (f"{GOOD}\nphase='later'", "phase='later'|another type"),
+        (f"{GOOD}\nphase='inference'\nknown_pairs=4", "answers every query"),
+        (f"seeds='3'\n{GOOD}", "seeds='3'|another type"),
+        (f"learned_attacks='no'\n{GOOD}", "learned_attacks='no'|another type"),
+        ("[[rule]]\nname='a'\nprotocol='linkage'\nmetric='rank_1'\nmax='x'", "max"),
     ],
 )
 def test_bad_policies_are_one_clear_error(tmp_path: Path, text: str, said: str) -> None:

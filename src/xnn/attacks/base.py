@@ -41,6 +41,12 @@ class AttackCard:
     """The scheme that the attack must break, or it is not working."""
     needs_tail: bool = False
     """Whether it reads the tail that the cloud trained; one is trained only where it is read."""
+    uses_pairs: bool = False
+    """Whether it rests on known pairs: a board tries it with several numbers of them."""
+    queries: int = 0
+    """Records of photographs of its own choice that a board grants it; 0 where it asks for none."""
+    counts_error: float | None = None
+    """How far off the idea of class sizes is that a board grants it; None: it has none."""
 
 
 class Attack(ABC):

@@ -32,6 +32,7 @@ from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.attacks.training_phase.learned_alignment import LearnedAlignment
 from xnn.attacks.training_phase.learned_inversion import LearnedInversion
 from xnn.attacks.training_phase.membership import Membership
+from xnn.attacks.training_phase.membership_aligned import AlignedMembership
 from xnn.attacks.training_phase.moment_recovery import MomentRecovery
 from xnn.attacks.training_phase.relu_key import ReluKey
 from xnn.attacks.training_phase.row_column_restoration import RowColumnRestoration
@@ -59,6 +60,7 @@ ATTACKS: dict[str, Attack] = {
     "label-size": LabelSize(),
     "learned-alignment": LearnedAlignment(),
     "learned-inversion": LearnedInversion(),
+    "membership-aligned": AlignedMembership(),
     "membership-record": Membership("nearest-record"),
     "membership-tail": Membership("margin"),
     "tail-inversion": TailInversion(),

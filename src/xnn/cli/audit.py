@@ -1,6 +1,5 @@
-"""`xnn audit`: attack what would really be uploaded, judge it by a policy, and write it down."""
+"""`xnn audit`: attack what would really leave, judge it by a policy, and write it down."""
 
-import datetime
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,32 +9,38 @@ import typer
 
 from xnn.attacks.knowledge import PublicFaces
 from xnn.bench.cells import CellStore
-from xnn.cli.measured import command_line
+from xnn.cli.audit_facts import facts_of_front, facts_of_upload
 from xnn.cli.output import emit, progress, warn
 from xnn.cli.parties import base_spec, load_parties
-from xnn.errors import ConfigError
+from xnn.cloud.bundle import CARD_NAME as TAIL_CARD_NAME
+from xnn.device.bundle import load_device_bundle
+from xnn.device.card import CARD_NAME as DEVICE_CARD_NAME
+from xnn.device.card import SERVER_CARD_NAME
+from xnn.errors import ConfigError, FormatError
 from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces
 from xnn.files import write_json
-from xnn.redteam.audit import AuditResult, audit_trials, run_audit
+from xnn.redteam.audit import AuditResult, audit_trials, read_upload, run_audit
 from xnn.redteam.board import BoardSettings, num_cells
-from xnn.redteam.policy import DEFAULT_POLICY, Policy, load_policy
-from xnn.redteam.rebuilt import rebuild_faces
-from xnn.redteam.verdicts import headline_rows
+from xnn.redteam.front_audit import FrontCase, num_front_cells, run_front_audit
+from xnn.redteam.policy import DEFAULT_POLICY, FRONT_POLICY, Policy, load_policy
+from xnn.redteam.rebuilt import rebuild_faces, rebuild_from_front
 from xnn.report.audit_content import AuditFacts
-from xnn.report.audit_page import write_audit_page
+from xnn.report.audit_page import Pictures, write_audit_page
 from xnn.report.audit_pdf import write_audit_pdf
-from xnn.schemes import find_scheme
-from xnn.shards import Manifest, ShardSet
-from xnn.shards.records import record_bytes
+from xnn.shards import ShardSet
 
 POLICY_NOT_MET = 3
 """Exit status of an audit that failed, for a pipeline."""
 
 
 def audit(
-    shards: Annotated[
-        Path, typer.Argument(metavar="SHARDS", help="Folder of shards, as it would be uploaded.")
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SHARDS|BUNDLE",
+            help="Folder of shards, as it would be uploaded, or the bundle of a device.",
+        ),
     ],
     public: Annotated[
         Path, typer.Option(help="Aligned crops of the attacker: other people, a folder each.")
@@ -47,8 +52,8 @@ def audit(
     faces: Annotated[
         Path | None,
         typer.Option(
-            help="The owner's own aligned crops, to play the victims. Without them half of the "
-            "public set plays them."
+            help="The owner's own aligned crops, to play the victims; for a bundle, of people whom "
+            "its front was not trained on. Without them half of the public set plays them."
         ),
     ] = None,
     pictures: Annotated[
@@ -56,21 +61,64 @@ def audit(
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = 2,
 ) -> None:
-    """Run the worst applicable attacks on an upload and judge it by a policy.
+    """Run the worst applicable attacks on an upload, or on a device, and judge it by a policy.
 
     Writes report.html, report.json and report.pdf. Exit status: 0 when every rule holds, 3 when
     one does not, 1 when the audit could not be done. Stopped and run again, it continues.
     """
-    rules = DEFAULT_POLICY if policy is None else load_policy(policy)
-    opened = ShardSet.open(shards)
-    opened.verify()
-    manifest = opened.manifest
+    if pictures and faces is None:
+        raise ConfigError("--pictures shows the owner's photographs; give them with --faces")
+    if pictures:
+        warn("the report will show faces: it stays with the owner")
+    on_device = _is_device_bundle(subject)
+    rules = FRONT_POLICY if on_device else DEFAULT_POLICY
+    rules = rules if policy is None else load_policy(policy)
+    rules = rules.about("inference" if on_device else "training")
+    run = _audit_device if on_device else _audit_upload
+    facts, result, shown = run(subject, public, faces, rules, out, pictures, workers)
+    write_audit_page(out / "report.html", facts, shown)
+    write_audit_pdf(out / "report.pdf", facts)
+    write_json(out / "report.json", _as_json(facts, result))
+    emit(
+        {
+            "verdict": "pass" if result.passed else "fail",
+            "why": result.reason,
+            "report": str(out / "report.html"),
+            "rules": [
+                {"rule": line.rule.name, "holds": line.passed, "why": line.sentence}
+                for line in result.lines
+            ],
+        },
+        title="Audit",
+    )
+    if not result.passed:
+        raise typer.Exit(POLICY_NOT_MET)
+
+
+Audited = tuple[AuditFacts, AuditResult, Pictures | None]
+
+
+def _audit_upload(
+    subject: Path,
+    public: Path,
+    faces: Path | None,
+    rules: Policy,
+    out: Path,
+    pictures: bool,
+    workers: int,
+) -> Audited:
+    shards = ShardSet.open(subject)
+    shards.verify()
+    manifest = shards.manifest
     extractor = recall_extractor(manifest.extractor, name=None, weights=None, precision="fp32")
+    read_upload(shards, extractor.card.shape)  # what is wrong with the shards is told at once
     store = out / "cells"
     cells = CellStore(store)
     attacker = load_faces(public)
     owner = attacker if faces is None else load_faces(faces)
-    ours, theirs = load_parties(owner, None if faces is None else attacker, extractor, store)
+    ours, theirs, copies = load_parties(
+        owner, None if faces is None else attacker, extractor, store
+    )
     level: PublicFaces = "same_collection" if theirs is None else "other_collection"
     trials = audit_trials(rules, level)
     base = base_spec(
@@ -88,7 +136,7 @@ def audit(
     with progress("attacks", total=num_cells(base, counted)) as advance:
         result = run_audit(
             base,
-            opened,
+            shards,
             theirs or ours,
             rules,
             cells,
@@ -96,76 +144,64 @@ def audit(
             workers=workers,
             on_cell=lambda text: advance(1),
         )
-    facts = _facts(shards.name, manifest, rules, result, owner.name, attacker.name)
-    shown = None
-    if pictures:
-        if faces is None:
-            raise ConfigError("--pictures shows the owner's photographs; give them with --faces")
-        warn("the report will show faces: it stays with the owner")
-        shown = rebuild_faces(base, level, seed=0)
-    write_audit_page(out / "report.html", facts, shown)
-    write_audit_pdf(out / "report.pdf", facts)
-    content = _as_json(facts, result)
-    write_json(out / "report.json", content)
-    emit(
-        {
-            "verdict": "pass" if result.passed else "fail",
-            "why": result.reason,
-            "report": str(out / "report.html"),
-            "rules": [
-                {"rule": line.rule.name, "holds": line.passed, "why": line.sentence}
-                for line in result.lines
-            ],
-        },
-        title="Audit",
+    facts = facts_of_upload(
+        shards, extractor.card.shape, rules, result, (owner.name, attacker.name), copies
     )
-    if not result.passed:
-        raise typer.Exit(POLICY_NOT_MET)
+    return facts, result, rebuild_faces(base, level, seed=0) if pictures else None
 
 
-def _facts(
-    subject: str,
-    manifest: Manifest,
-    policy: Policy,
-    result: AuditResult,
-    victims: str,
-    public: str,
-) -> AuditFacts:
-    scheme = find_scheme(manifest.scheme)
-    own = [row for row in headline_rows(result.rows) if row["scheme"] == manifest.scheme]
-    seconds = sum(row["wall_s"] for row in own)
-    ordered = sorted(result.lines, key=lambda line: line is not result.worst)
-    return AuditFacts(
-        subject=subject,
-        scheme=manifest.scheme,
-        falls_to=scheme.card.falls_to,
-        extractor=str(manifest.extractor.get("name")),
-        key_id=manifest.key_id,
-        records=manifest.num_records("train"),
-        classes=manifest.num_classes.get("train", 0),
-        bytes_per_record=record_bytes(manifest.n, manifest.d, manifest.record_type),
-        policy=policy.name,
-        passed=result.passed,
-        reason=result.reason,
-        lines=tuple((line.rule.name, line.passed, line.sentence) for line in ordered),
-        rows=tuple(own),
-        agreement=result.agreement,
-        victims=f"people of {victims}",
-        public=f"of {public}",
-        budget=(
-            f"{len(own)} attacks, {policy.seeds} cast of people each, at most {policy.public} "
-            f"public photographs and {policy.probes} records asked about; "
-            f"{seconds:.0f} s of processor time."
-        ),
-        guarantee="none",
-        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
-        command=command_line(),
+def _audit_device(
+    subject: Path,
+    public: Path,
+    faces: Path | None,
+    rules: Policy,
+    out: Path,
+    pictures: bool,
+    workers: int,
+) -> Audited:
+    bundle = load_device_bundle(subject)
+    extractor = recall_extractor(bundle.card.extractor)
+    store = out / "cells"
+    cells = CellStore(store)
+    attacker = load_faces(public)
+    owner = attacker if faces is None else load_faces(faces)
+    ours, theirs, copies = load_parties(
+        owner, None if faces is None else attacker, extractor, store
     )
+    case = FrontCase(bundle=bundle, extractor=extractor, victim=ours, public=theirs)
+    with progress("attacks", total=num_front_cells(rules)) as advance:
+        result = run_front_audit(case, rules, cells, on_cell=lambda text: advance(1))
+    facts = facts_of_front(
+        subject.name, bundle.card, rules, result, (owner.name, attacker.name), copies
+    )
+    return facts, result, rebuild_from_front(case, rules) if pictures else None
+
+
+def _is_device_bundle(folder: Path) -> bool:
+    """Tell a device's bundle from shards; other bundles are refused.
+
+    Raises:
+        FormatError: It is the bundle of a server or of the cloud.
+    """
+    if (folder / DEVICE_CARD_NAME).is_file():
+        return True
+    if (folder / SERVER_CARD_NAME).is_file():
+        raise FormatError(
+            f"{folder.name!r} is a server's bundle, which never leaves; audit the bundle of the "
+            "device"
+        )
+    if (folder / TAIL_CARD_NAME).is_file():
+        raise FormatError(
+            f"{folder.name!r} is what the cloud trained; audit the shards: their audit trains such "
+            "a tail and attacks it too"
+        )
+    return False
 
 
 def _as_json(facts: AuditFacts, result: AuditResult) -> dict[str, Any]:
     content = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
-    plain: dict[str, Any] = json.loads(json.dumps(content | {"rows": result.rows}, default=_plain))
+    content |= content.pop("details") | {"rows": result.rows}
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=_plain))
     return plain
 
 

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +12,12 @@ from xnn.cli.output import emit, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
 from xnn.errors import ConfigError, OutputExistsError
 from xnn.files import write_atomically
-from xnn.owner.exposure import find_budget
+from xnn.owner.exposure import Budget, check_exposure, find_budget
 from xnn.secret import KeyFile, KeyInfo, SecretKey, destroy_key, read_key_info
 from xnn.types import DEFAULT_SCHEME
+
+if TYPE_CHECKING:
+    from xnn.extractors.card import ExtractorCard
 
 app = typer.Typer(
     add_completion=False,
@@ -41,24 +44,46 @@ def new(
     """Make a key: 256 bits from the operating system, sealed in a new file of mode 0600."""
     # Imported here: torch takes seconds, and the other commands do without.
     from xnn.extractors.catalog import load_extractor
-    from xnn.owner.binding import scope_of
 
     card = load_extractor(
         extractor, split_depth=split_depth, class_token=class_token, weights=weights
     ).card
+    make_key(path, card, dataset=dataset, scheme=scheme, passphrase_file=passphrase_file)
+    emit(_describe(read_key_info(path)), title="New key")
+
+
+def make_key(
+    path: Path,
+    card: "ExtractorCard",
+    *,
+    dataset: str,
+    scheme: str,
+    passphrase_file: Path | None,
+) -> None:
+    """Make a key file, and warn of a scheme that is known to leak.
+
+    Raises:
+        ConfigError: See `xnn.owner.binding.scope_of`.
+        OutputExistsError: The file exists.
+    """
+    from xnn.owner.binding import scope_of  # torch, as above
+
     scope = scope_of(card, dataset=dataset, scheme=scheme)
     passphrase = read_passphrase(passphrase_file, confirm=True)
     KeyFile.create(path, SecretKey.generate(scope), passphrase, extractor=card.to_dict())
     budget = find_budget(scheme, scope.scheme_version, card.name)
     if budget is not None and budget.records is not None:
         warn(f"{budget.describe()}; the default is {DEFAULT_SCHEME!r}")
-    emit(_describe(read_key_info(path)), title="New key")
 
 
 @app.command()
 def show(path: KeyPath) -> None:
     """Show what a key is for and how many records were made under it. Needs no passphrase."""
-    emit(_describe(read_key_info(path)), title="Key")
+    info = read_key_info(path)
+    told = check_exposure(_budget(info), info.num_records, accept=True, scheme=info.scope.scheme)
+    if told and info.num_records and info.scope.scheme != "plain":
+        warn(told)
+    emit(_describe(info), title="Key")
 
 
 @app.command()
@@ -133,10 +158,14 @@ def _describe(info: KeyInfo) -> dict[str, Any]:
 
 
 def _exposure(info: KeyInfo) -> str:
-    scope = info.scope
-    if scope.scheme == "plain":
+    if info.scope.scheme == "plain":
         return "the scheme is plain: the records protect nothing"
-    budget = find_budget(
-        scope.scheme, scope.scheme_version, str(info.extractor.get("name", "unknown"))
-    )
-    return "never measured" if budget is None else budget.describe()
+    budget = _budget(info)
+    if budget is None:
+        return "never measured"
+    return f"{budget.standing(info.num_records)}; {budget.describe()}"
+
+
+def _budget(info: KeyInfo) -> Budget | None:
+    name = str(info.extractor.get("name", "unknown"))
+    return find_budget(info.scope.scheme, info.scope.scheme_version, name)

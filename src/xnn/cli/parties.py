@@ -14,8 +14,12 @@ from xnn.redteam.trials import Trial
 
 def load_parties(
     owner: FaceSet, attacker: FaceSet | None, extractor: Extractor, store: Path
-) -> tuple[Party, Party | None]:
+) -> tuple[Party, Party | None, int]:
     """Compute, or take from the store, what the parties hold; warn of copies.
+
+    Returns:
+        The owner's party, the attacker's, and how many photographs of the attacker's are copies of
+        the owner's: whoever plays the parties leaves those out.
 
     Raises:
         FacesError: A subject is in both sets.
@@ -24,11 +28,10 @@ def load_parties(
         refuse_shared_subjects(owner, attacker)
     ours = _party(owner, extractor, store)
     theirs = None if attacker is None else _party(attacker, extractor, store)
-    if theirs is not None:
-        num_copies = len(copies_in_public(ours, theirs))
-        if num_copies:
-            warn(f"{num_copies} public photographs are copies of the victims'; they are left out")
-    return ours, theirs
+    num_copies = 0 if theirs is None else len(copies_in_public(ours, theirs))
+    if num_copies:
+        warn(f"{num_copies} public photographs are copies of the victims'; they are left out")
+    return ours, theirs, num_copies
 
 
 def base_spec(

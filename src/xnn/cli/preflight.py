@@ -1,6 +1,7 @@
 """`xnn shard preflight`: the quick attacks on the owner's own data, on one screen."""
 
 from pathlib import Path
+from typing import Any
 
 from xnn.attacks.knowledge import Knowledge
 from xnn.bench.cells import CellStore
@@ -13,6 +14,7 @@ from xnn.files import write_json
 from xnn.redteam.board import BoardSettings, num_cells, run_board
 from xnn.redteam.trials import plan
 from xnn.redteam.verdicts import attack_rows, headline_rows
+from xnn.report.audit_content import worst_first
 
 QUICK = (
     "unpaired-moments",
@@ -21,11 +23,13 @@ QUICK = (
     "token-clusters",
     "known-plaintext",
     "fingerprint",
+    "gram-features",
+    "class-reading",
+    "class-anchors",
 )
-"""A1 to A6 of the red team's list: no training, seconds each."""
+"""A1 to A6 of the red team's list, and the quick ones that pooled records allow: seconds each."""
 
 _PAIRS = (16,)
-_SHOWN = ("trial", "protocol", "metric", "value", "low", "high", "chance", "control", "verdict")
 
 
 def run_preflight(
@@ -49,7 +53,7 @@ def run_preflight(
     cells = CellStore(store)
     loaded = load_extractor(extractor)
     attacker = None if public is None else load_faces(public)
-    ours, theirs = load_parties(load_faces(data), attacker, loaded, store)
+    ours, theirs, copies = load_parties(load_faces(data), attacker, loaded, store)
     level = Knowledge(public_faces="same_collection" if theirs is None else "other_collection")
     trials = plan(QUICK, base=level, pairs=_PAIRS)
     settings = BoardSettings(
@@ -61,16 +65,38 @@ def run_preflight(
     with progress("attacks", total=num_cells(base, settings)) as advance:
         done = run_board(base, settings, cells, on_cell=lambda text: advance(1))
     rows = attack_rows(done, extractor=extractor)
-    shown = [
-        {name: row.get(name) for name in _SHOWN}
-        for row in headline_rows(rows)
-        if row["scheme"] == scheme and row["verdict"] != "not applicable"
-    ]
-    broken = sum(row["verdict"] == "broken" for row in shown)
-    verdict = (
-        f"{broken} of {len(shown)} quick attacks break {scheme} on this data: do not upload it so"
-        if broken
-        else f"none of {len(shown)} quick attacks broke {scheme} on this data; others may"
+    own = [row for row in worst_first(headline_rows(rows)) if row["scheme"] == scheme]
+    working = [row for row in own if row["value"] is not None and row["verdict"] != "not working"]
+    broken = sum(row["verdict"] == "broken" for row in working)
+    told = f"{len(working)} quick attacks that can be tried and work"
+    if broken:
+        verdict = f"{broken} of {told} break {scheme} on this data: do not upload it so"
+    elif working:
+        verdict = f"none of {told} broke {scheme} on this data; others may"
+    else:
+        verdict = f"nothing is known: no quick attack can be tried on {scheme}, or none works here"
+    content = {"command": command_line(), "verdict": verdict, "copies_left_out": copies}
+    write_json(out, content | {"rows": rows})
+    left = [f"{row['trial']}: {row['reason']}" for row in own if row["value"] is None]
+    emit(
+        {
+            "verdict": verdict,
+            "out": str(out),
+            "attacks": [_shown(row) for row in own if row["value"] is not None],
+            "not_tried": "; ".join(left) or "none",
+        },
+        title="Pre-flight",
     )
-    write_json(out, {"command": command_line(), "verdict": verdict, "rows": rows})
-    emit({"verdict": verdict, "out": str(out), "attacks": shown}, title="Pre-flight")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row in few columns, to fit a screen."""
+    control = row["control"]
+    return {
+        "attack": row["trial"],
+        "measured": f"{row['protocol']} {row['metric']}",
+        "reached": f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
+        "guessing": f"{row['chance']:.3f}",
+        "control": "none" if control is None else f"{control:.3f}",
+        "verdict": row["verdict"],
+    }

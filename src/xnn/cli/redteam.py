@@ -171,7 +171,7 @@ def _measure(
     owner = some_subjects(load_faces(victim), max_subjects)
     attacker = None if public is None else some_subjects(load_faces(public), max_subjects)
     loaded = load_extractor(extractor, split_depth=split_depth)
-    ours, theirs = load_parties(owner, attacker, loaded, store)
+    ours, theirs, copies = load_parties(owner, attacker, loaded, store)
     base = base_spec(
         ours,
         theirs,
@@ -191,6 +191,7 @@ def _measure(
         victim=owner.name,
         public=None if attacker is None else attacker.name,
         photographs={"victim": len(owner), "public": 0 if attacker is None else len(attacker)},
+        copies_left_out=copies,
         sizes=dataclasses.asdict(settings.sizes),
         seeds=settings.seeds,
         utility=costs,

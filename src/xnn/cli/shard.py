@@ -6,8 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from xnn.cli.choose_extractor import OwnExtractor, Weights
+from xnn.cli.key import make_key
 from xnn.cli.output import emit, progress, warn
 from xnn.cli.passphrase import PassphraseFile, read_passphrase
+from xnn.errors import KeyMismatchError
+from xnn.extractors.catalog import load_extractor
 from xnn.extractors.interface import Precision
 from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import FaceSet, load_faces
@@ -15,11 +18,11 @@ from xnn.faces.duplicates import crosses_subjects, find_duplicates
 from xnn.faces.splits import SplitSettings, split_faces
 from xnn.owner.binding import record_shape_of
 from xnn.owner.build import build_shards
-from xnn.owner.exposure import check_exposure, find_budget
-from xnn.owner.plan import BuildSettings
+from xnn.owner.exposure import check_exposure, find_budget, records_after
+from xnn.owner.plan import BuildPlan, BuildSettings, plan_build
 from xnn.owner.rekey import rekey_shards
 from xnn.schemes import find_scheme
-from xnn.secret import KeyFile, KeyScope, read_key_info
+from xnn.secret import KeyFile, read_key_info
 from xnn.shards import Manifest, ShardSet
 from xnn.shards.records import check_record_type, record_bytes
 from xnn.types import DEFAULT_SCHEME
@@ -29,6 +32,9 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Records at rest between the owner and the cloud.",
 )
+
+DEFAULT_EXTRACTOR = "dlib"
+"""As `xnn key new` takes it."""
 
 Shards = Annotated[Path, typer.Argument(metavar="SHARDS", help="Folder of shards.")]
 
@@ -40,6 +46,13 @@ def build(
     ],
     key: Annotated[Path, typer.Option("--key", help="Key file; names scheme and extractor.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of shards to write.")],
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            help="Must be the key's. Where KEY is no file yet, a key for this scheme is made.",
+            show_default="the key's",
+        ),
+    ] = None,
     record_type: Annotated[
         str, typer.Option(help="float32, float16, bfloat16 or int8 (a scale per token).")
     ] = "float16",
@@ -75,8 +88,17 @@ def build(
     )
     faces = _divided(load_faces(data))
     _warn_of_duplicates(faces)
+    if scheme is not None and not key.exists() and not dry_run:
+        card = load_extractor(extractor or DEFAULT_EXTRACTOR, weights=weights).card
+        make_key(key, card, dataset=faces.name, scheme=scheme, passphrase_file=passphrase_file)
     keyfile = KeyFile.open(key, read_passphrase(passphrase_file))
     scope = keyfile.key.scope
+    if scheme not in (None, scope.scheme):
+        raise KeyMismatchError(
+            f"the key is for scheme {scope.scheme!r}, not {scheme!r}; one key serves one scheme: "
+            f"make another with `xnn key new --scheme {scheme}`, or name a new file with --key"
+        )
+    _heed_exposure(key, keyfile, plan_build(faces, keyfile.key, settings), accept=accept_exposure)
     used = faces.only("train", "val")
     if dry_run:
         shape = record_shape_of(scope)
@@ -90,7 +112,6 @@ def build(
         keyfile.extractor, name=extractor, weights=weights, precision=precision
     )
     total = len(used) + (len(faces.only("train")) if mirror else 0)
-    _heed_exposure(key, scope, loaded.card.name, total, accept=accept_exposure)
     with progress("building shards", total=total) as advance:
         manifest = build_shards(faces, loaded, keyfile, out, settings, on_records=advance)
     emit(_describe(manifest), title="Shards")
@@ -174,12 +195,14 @@ def _divided(faces: FaceSet) -> FaceSet:
     return split_faces(faces, SplitSettings(test_subjects=0, val_subjects=0.1))
 
 
-def _heed_exposure(key: Path, scope: KeyScope, extractor: str, total: int, *, accept: bool) -> None:
+def _heed_exposure(path: Path, keyfile: KeyFile, plan: BuildPlan, *, accept: bool) -> None:
     """Warn of, or refuse, more records under a key than the red team needed to undo it."""
+    scope = keyfile.key.scope
     if scope.scheme == "plain":
         return
-    made = max(read_key_info(key).num_records, total)
-    budget = find_budget(scope.scheme, scope.scheme_version, extractor)
+    made = records_after(read_key_info(path).exposures, plan.upload, plan.num_records)
+    name = str(keyfile.extractor.get("name", "unknown"))
+    budget = find_budget(scope.scheme, scope.scheme_version, name)
     told = check_exposure(budget, made, accept=accept, scheme=scope.scheme)
     if told:
         warn(told)

@@ -75,7 +75,7 @@ def build_shards(
     measured = functools.partial(_first_features, plan, extractor, settings.batch_size)
     obfuscator = obfuscator_for(key, extractor, statistics_of(keyfile, measured))
     save_subject_map(keyfile, plan.class_numbers)
-    keyfile.count_exposure(plan.digest[:16], plan.num_records)
+    keyfile.count_exposure(plan.upload, plan.num_records)
     report = on_records or (lambda num_records: None)
 
     with ThreadPoolExecutor(1) as disk:

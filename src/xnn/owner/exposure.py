@@ -5,6 +5,7 @@ Trust: owner.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -15,7 +16,8 @@ _TABLE = "exposure_budgets.json"
 
 POLICY_FACTOR = 10
 """A build is refused beyond this many times the measured count, unless told to go on: the leak is
-then at or near its ceiling on every extractor measured."""
+then at or near its ceiling on every extractor measured. Where no count linked anybody, beyond this
+many times what was tried: nothing is known of so many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,20 @@ class Budget:
     chance: float | None
 
     @property
-    def limit(self) -> int | None:
+    def limit(self) -> int:
         """Records under one key beyond which a build is refused, unless told to go on."""
-        return None if self.records is None else POLICY_FACTOR * self.records
+        return POLICY_FACTOR * (self.records or self.records_measured_to)
+
+    def standing(self, num_records: int) -> str:
+        """Say where a key with so many records stands."""
+        first, tried, limit = self.records, self.records_measured_to, self.limit
+        if num_records > limit:
+            return f"{num_records} records: past the limit of {limit}; the next build is refused"
+        if first is not None and num_records >= first:
+            return f"{num_records} records: past the {first} that linked people; limit {limit}"
+        if first is None and num_records > tried:
+            return f"{num_records} records: past the {tried} that were tried; limit {limit}"
+        return f"{num_records} records of {first or tried}; limit {limit}"
 
     def describe(self) -> str:
         """Say in one sentence what was measured."""
@@ -79,6 +92,18 @@ def find_budget(scheme: str, version: int, extractor: str) -> Budget | None:
     return min((_read(row) for row in own or rows), key=_strictness)
 
 
+def records_after(exposures: Mapping[str, int], upload: str, num_records: int) -> int:
+    """Return all records under a key once an upload is built, which may have been begun before.
+
+    Args:
+        exposures: Records made under the key so far, by upload.
+        upload: Name of the upload.
+        num_records: Records in it.
+    """
+    others = sum(count for name, count in exposures.items() if name != upload)
+    return others + max(num_records, exposures.get(upload, 0))
+
+
 def check_exposure(
     budget: Budget | None, num_records: int, *, accept: bool, scheme: str
 ) -> str | None:
@@ -99,7 +124,7 @@ def check_exposure(
     if budget is None:
         return f"the exposure of scheme {scheme!r} was never measured: nothing is known of its leak"
     limit = budget.limit
-    if limit is not None and num_records > limit and not accept:
+    if num_records > limit and not accept:
         raise ExposureError(
             f"{num_records} records under one key, the limit is {limit}; {budget.describe()}; use "
             "another scheme, divide the data over keys, or pass --accept-exposure"

@@ -75,6 +75,11 @@ class BuildPlan:
     """Names everything that decides the bytes; keyed, so it tells outsiders nothing."""
 
     @property
+    def upload(self) -> str:
+        """Name of this build in the key's exposure counter."""
+        return self.digest[:16]
+
+    @property
     def num_records(self) -> int:
         """Records in all shards."""
         return sum(len(shard.items) for shard in self.shards)

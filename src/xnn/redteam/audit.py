@@ -1,4 +1,7 @@
-"""The audit of an upload: the worst applicable attacks, a policy, and a verdict for a pipeline."""
+"""The audit of an upload: the worst applicable attacks, a policy, and a verdict for a pipeline.
+
+What is audited instead of an upload, the bundle of a device, is in `front_audit.py`.
+"""
 
 import tempfile
 from dataclasses import dataclass
@@ -6,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Int64
 
 from xnn.attacks.knowledge import Knowledge, PublicFaces
 from xnn.attacks.observation import Observation
 from xnn.attacks.suite import ATTACKS, find_attack
 from xnn.bench.cells import CellStore
-from xnn.errors import InsufficientDataError, VersionError
+from xnn.errors import CorruptError, InsufficientDataError, VersionError
 from xnn.metrics.evaluation import Measured, pooled_rows
 from xnn.redteam.board import BoardSettings, OnCell, run_board
 from xnn.redteam.casting import Sizes
@@ -20,7 +24,7 @@ from xnn.redteam.judge import OTHERS
 from xnn.redteam.party import Party
 from xnn.redteam.policy import Line, Policy, apply
 from xnn.redteam.self_agreement import self_agreement
-from xnn.redteam.trials import Trial, uses_pairs, uses_queries
+from xnn.redteam.trials import Trial
 from xnn.redteam.verdicts import attack_rows
 from xnn.schemes import find_scheme
 from xnn.shards import ShardSet
@@ -40,7 +44,8 @@ class AuditResult:
     lines: tuple[Line, ...]
     rows: list[dict[str, Any]]
     agreement: dict[str, Any] | None
-    """Row of self-agreement on the real records, with the attack; None where none applies."""
+    """Row of self-agreement on the real records, with the attack; where no attack could be tried, a
+    `reason` alone; None where there is no upload."""
 
     @property
     def passed(self) -> bool:
@@ -64,20 +69,20 @@ class AuditResult:
         if untested:
             counted += f", {len(untested)} could not be tested, which is no pass"
         first = max(failed, key=_severity) if failed else untested[0]
-        return f"{counted}. Worst: {first.sentence}."
+        return f"{first.sentence}; {counted}."
 
 
 def audit_trials(policy: Policy, public_faces: PublicFaces) -> tuple[Trial, ...]:
     """Return what is tried: every attack that a rule of the policy could be failed by."""
     trials = []
-    for rule in policy.rules:
+    for rule in policy.about("training").rules:
         granted = rule.knowledge(public_faces)
         for name, attack in ATTACKS.items():
             card = attack.card
             if card.phase != "training" or (card.learned and not policy.learned_attacks):
                 continue
             wanted = (bool(rule.known_pairs), bool(rule.chosen_inputs))
-            if wanted != (uses_pairs(name), uses_queries(name)):
+            if wanted != (card.uses_pairs, bool(card.queries)):
                 continue
             asked = "linkage" if rule.protocol == OTHERS else rule.protocol
             if asked in (card.goal, "rebuilt"):
@@ -115,15 +120,13 @@ def run_audit(
 
     Raises:
         VersionError: The shards are of another version of their scheme.
+        CorruptError: The records are not what the scheme makes of the extractor's features, or
+            hold NaN or infinity.
+        InsufficientDataError: The shards have no training records.
     """
     manifest = shards.manifest
-    known = find_scheme(manifest.scheme).card.version
-    if manifest.scheme_version != known:
-        raise VersionError(
-            f"the shards are of version {manifest.scheme_version} of {manifest.scheme!r}, this "
-            f"program attacks version {known}; audit them with the program that made them"
-        )
-    records = min(MAX_RECORDS, manifest.num_records("train"))
+    uploaded = read_upload(shards, TokenShape(*public.faces.tokens.shape[1:]))
+    records = len(uploaded[0])
     knowledge = Knowledge(public_faces=public_faces)
     settings = BoardSettings(
         schemes=(manifest.scheme,),
@@ -138,42 +141,81 @@ def run_audit(
     return AuditResult(
         lines=apply(policy, own),
         rows=rows,
-        agreement=_agreement(shards, public, knowledge, policy.public),
+        agreement=_agreement(manifest.scheme, uploaded, public, knowledge, policy.public),
     )
+
+
+Upload = tuple[Float32[np.ndarray, "r m e"], Int64[np.ndarray, " r"]]
+"""Records and their class numbers."""
+
+
+def read_upload(shards: ShardSet, shape: TokenShape) -> Upload:
+    """Return the training records that an audit attacks, drawn where there are more.
+
+    Args:
+        shards: What would be uploaded.
+        shape: Of the extractor's features.
+
+    Raises:
+        VersionError, CorruptError, InsufficientDataError: See `run_audit`.
+    """
+    manifest = shards.manifest
+    scheme = find_scheme(manifest.scheme)
+    if manifest.scheme_version != scheme.card.version:
+        raise VersionError(
+            f"the shards are of version {manifest.scheme_version} of {manifest.scheme!r}, this "
+            f"program attacks version {scheme.card.version}; audit them with the program that "
+            "made them"
+        )
+    expected = scheme.record_shape(shape)
+    if manifest.shape != expected:
+        raise CorruptError(
+            f"records of {manifest.shape}, scheme {manifest.scheme!r} makes {expected} of these "
+            "features; the manifest is not of these records: build the shards again"
+        )
+    split = shards.split("train")
+    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:MAX_RECORDS])
+    records = split.read(rows)
+    if not np.isfinite(records).all():
+        raise CorruptError("records hold NaN or infinity; build the shards again")
+    return records, split.labels[rows]
 
 
 def _agreement(
-    shards: ShardSet, public: Party, knowledge: Knowledge, max_public: int
-) -> dict[str, Any] | None:
+    scheme: str, uploaded: Upload, public: Party, knowledge: Knowledge, max_public: int
+) -> dict[str, Any]:
     """Attack the upload itself with the first attack without pairs that applies."""
-    manifest = shards.manifest
-    split = shards.split("train")
-    rows = np.sort(np.random.default_rng(0).permutation(len(split))[:MAX_RECORDS])
+    records, labels = uploaded
     faces = public.restricted(np.arange(min(max_public, len(public))))
-    card = find_scheme(manifest.scheme).card
+    card = find_scheme(scheme).card
     observation = Observation(
-        scheme=manifest.scheme,
+        scheme=scheme,
         shape=TokenShape(*public.faces.tokens.shape[1:]),
         knowledge=knowledge,
-        records=split.read(rows),
-        labels=split.labels[rows],
-        probes=np.arange(len(rows)),
+        records=records,
+        labels=labels,
+        probes=np.arange(len(records)),
         gallery=faces.at(np.unique(faces.labels, return_index=True)[1]),
         public=faces,
     )
+    reasons = []
     for name in RECOVERY:
-        if find_attack(name).refusal(card, observation) is not None:
+        refused = find_attack(name).refusal(card, observation)
+        if refused is not None:
+            reasons.append(f"{name}: {refused}")
             continue
         with tempfile.TemporaryDirectory(prefix="xnn-audit-") as folder:
             try:
                 measured, details = self_agreement(
                     find_attack(name), observation, seed=0, work_dir=Path(folder)
                 )
-            except InsufficientDataError:
+            except InsufficientDataError as error:
+                reasons.append(f"{name}: {error}")
                 continue
         if measured is not None:
             return _as_row(measured) | {"attack": name, **details}
-    return None
+        reasons.append(f"{name}: it answered no features")
+    return {"reason": "; ".join(reasons)}
 
 
 def _as_row(measured: Measured) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from xnn.types import TokenShape
 Send = Callable[[UInt8[np.ndarray, "b 112 112 3"]], Float32[np.ndarray, "b m e"]]
 """The device: crops in, z out; random where the front is."""
 
-_QUERIES_PER_PHOTOGRAPH = 16
+QUERIES_PER_PHOTOGRAPH = 16
 """Enough for every attack to ask for each of its photographs several times."""
 
 
@@ -57,7 +57,7 @@ class FrontScenario:
         gallery, probes = gallery_and_probes(self.suspects.labels)
         knowledge = Knowledge(
             public_faces=self.public_faces,
-            chosen_inputs=_QUERIES_PER_PHOTOGRAPH * (len(self.public) + len(gallery)),
+            chosen_inputs=QUERIES_PER_PHOTOGRAPH * (len(self.public) + len(gallery)),
             labels=False,
         )
         sent = _seeded(self.send, seed)

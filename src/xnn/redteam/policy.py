@@ -8,22 +8,34 @@
     metric = "rank_1"
     known_pairs = 0
     max_times_chance = 2.0  # or: max = 0.1
+    phase = "training"      # or "inference": rules for the bundle of a device
 
 A rule holds when the low end of the interval of the worst attack that applies does not exceed it.
 """
 
 import difflib
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from xnn.attacks.base import Phase
 from xnn.attacks.knowledge import Knowledge, PublicFaces
 from xnn.errors import ConfigError
 from xnn.files import disk_errors
+from xnn.metrics.evaluation import FARS
+from xnn.metrics.membership import FPRS
 from xnn.redteam.judge import OTHERS
 
-_PROTOCOLS = ("linkage", OTHERS, "unlinkability", "membership", "rebuilt")
+_LINKED = ("rank_1", "rank_10", *(f"tar_at_far_{far:g}" for far in FARS))
+_METRICS = {
+    "linkage": _LINKED,
+    OTHERS: _LINKED,
+    "rebuilt": _LINKED,
+    "unlinkability": ("d_sys", "rank_1"),
+    "membership": ("auc", *(f"tpr_at_fpr_{fpr:g}" for fpr in FPRS)),
+}
+"""What a rule may limit: rates of which the attacker wants much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +55,23 @@ class Rule:
     """Limit of the rate itself."""
     max_times_chance: float | None = None
     """Limit in multiples of what guessing reaches."""
+    phase: Phase = "training"
+    """What is audited: an upload, or the bundle of a device, which may be queried at will."""
 
     def __post_init__(self) -> None:
-        if self.protocol not in _PROTOCOLS:
+        _one_of(self.name, "protocol", self.protocol, tuple(_METRICS))
+        _one_of(self.name, "metric", self.metric, _METRICS[self.protocol])
+        _one_of(self.name, "phase", self.phase, get_args(Phase))
+        for count in ("known_pairs", "chosen_inputs"):
+            number = getattr(self, count)
+            if type(number) is not int or number < 0:
+                raise ConfigError(
+                    f"rule {self.name!r}: {count}={number!r}; use a whole number, 0 or more"
+                )
+        if self.phase == "inference" and (self.known_pairs or self.chosen_inputs):
             raise ConfigError(
-                f"rule {self.name!r}: protocol={self.protocol!r}; use one of "
-                f"{', '.join(_PROTOCOLS)}"
+                f"rule {self.name!r}: a device answers every query; leave out known_pairs and "
+                "chosen_inputs where phase is 'inference'"
             )
         if self.protocol == OTHERS and not self.known_pairs:
             raise ConfigError(f"rule {self.name!r}: {OTHERS} is about known pairs; set known_pairs")
@@ -76,6 +99,11 @@ class Rule:
         )
 
 
+def _one_of(rule: str, field_name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"rule {rule!r}: {field_name}={value!r}; use one of {', '.join(known)}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A named list of rules, and how much is tried."""
@@ -95,8 +123,27 @@ class Policy:
         if not self.rules:
             raise ConfigError(f"policy {self.name!r} has no rule; a pass would mean nothing")
         for name in ("probes", "public", "seeds"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"policy {self.name!r}: {name}={getattr(self, name)}; use 1 up")
+            number = getattr(self, name)
+            if type(number) is not int or number < 1:
+                raise ConfigError(f"policy {self.name!r}: {name}={number!r}; use 1 up")
+        if type(self.learned_attacks) is not bool:
+            raise ConfigError(
+                f"policy {self.name!r}: learned_attacks={self.learned_attacks!r}; use true or false"
+            )
+
+    def about(self, phase: Phase) -> "Policy":
+        """Return the policy with the rules about one phase.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        rules = tuple(rule for rule in self.rules if rule.phase == phase)
+        if not rules:
+            raise ConfigError(
+                f"policy {self.name!r} has no rule with phase = {phase!r}, which is what is "
+                "audited; add one, or leave out --policy"
+            )
+        return replace(self, rules=rules)
 
 
 DEFAULT_POLICY = Policy(
@@ -131,6 +178,20 @@ DEFAULT_POLICY = Policy(
     ),
 )
 """The limits that the project asks of its own schemes."""
+
+FRONT_POLICY = Policy(
+    name="default for devices",
+    rules=(
+        Rule(
+            name="who is on a message, for whoever owns the same device",
+            phase="inference",
+            protocol="linkage",
+            metric="rank_1",
+            max_times_chance=2.0,
+        ),
+    ),
+)
+"""The same for the bundle of a device: what it sends, against whoever may query one like it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +248,12 @@ def _matches(rule: Rule, row: dict[str, Any]) -> bool:
     protocol = row["protocol"]
     if protocol != OTHERS:
         protocol = protocol.split("-")[0]
-    return (
-        (protocol, row["metric"]) == (rule.protocol, rule.metric)
-        and row["known_known_pairs"] == rule.known_pairs
-        and row["known_chosen_inputs"] == rule.chosen_inputs
-    )
+    if (protocol, row["metric"]) != (rule.protocol, rule.metric):
+        return False
+    if row.get("phase", "training") != rule.phase:
+        return False
+    granted = row["known_known_pairs"], row["known_chosen_inputs"]
+    return rule.phase == "inference" or granted == (rule.known_pairs, rule.chosen_inputs)
 
 
 def load_policy(path: Path) -> Policy:

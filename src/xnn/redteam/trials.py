@@ -10,11 +10,6 @@ from xnn.errors import ConfigError
 PAIRS = (1, 4, 16, 100)
 """Known pairs that attacks on pairs are granted, one trial each."""
 
-_WITH_PAIRS = ("class-anchors", "known-plaintext", "learned-inversion", "relu-key")
-_WITH_QUERIES = {"chosen-plaintext": 32}
-_WITH_COUNTS = {"label-size": 0.1}
-"""Attacks that rest on a rough idea of class sizes, and how far off it is."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
@@ -59,30 +54,21 @@ def plan(
     ]
     trials: list[Trial] = []
     for name in dict.fromkeys(names):
-        if ATTACKS[name].card.phase != "training":
+        card = ATTACKS[name].card
+        if card.phase != "training":
             raise ConfigError(
                 f"attack {name!r} is on the inference phase; `xnn bench noise` runs it"
             )
-        if name in _WITH_PAIRS:
+        if card.uses_pairs:
             granted = [replace(base, known_pairs=number) for number in pairs]
-        elif name in _WITH_QUERIES:
-            granted = [replace(base, chosen_inputs=_WITH_QUERIES[name])]
-        elif name in _WITH_COUNTS:
-            granted = [replace(base, suspect_counts_error=_WITH_COUNTS[name])]
+        elif card.queries:
+            granted = [replace(base, chosen_inputs=card.queries)]
+        elif card.counts_error is not None:
+            granted = [replace(base, suspect_counts_error=card.counts_error)]
         else:
             granted = [base]
         trials += [Trial(attack=name, knowledge=knowledge) for knowledge in granted]
     return tuple(trials)
-
-
-def uses_pairs(attack: str) -> bool:
-    """Tell whether an attack rests on known pairs."""
-    return attack in _WITH_PAIRS
-
-
-def uses_queries(attack: str) -> bool:
-    """Tell whether an attack rests on queries of its own choice."""
-    return attack in _WITH_QUERIES
 
 
 def _of_training() -> list[str]:

@@ -1,22 +1,46 @@
 """The words of an audit, shared by its page and its PDF."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-NOT_PROTECTED = (
+from xnn.attacks.knowledge import LEVELS
+
+Limits = tuple[tuple[str, str], ...]
+"""What a result does not cover, and why."""
+
+NOT_PROTECTED: Limits = (
     ("Labels and class sizes", "how many people there are and how many records each has"),
     ("Who holds the tail", "can tell whether two records show one person"),
     ("Attacks that are not in this suite", "a pass says nothing of them"),
     ("More records, more pairs", "each count was tried up to what is stated, not beyond"),
     ("The owner's machines", "photographs, names and the key are there in the clear"),
 )
-"""What no result of an audit covers."""
+"""What no result of the audit of an upload covers."""
 
-LEVELS = (
+NOT_PROTECTED_BY_FRONT: Limits = (
+    ("The server and its operator", "recognise everybody enrolled: that is what they are for"),
+    (
+        "A device taken apart",
+        "it shows its weights, and what it shares with a server",
+    ),
+    ("Attacks that are not in this suite", "a pass says nothing of them"),
+    ("When, how often, how large", "messages show that without being read"),
+    ("The photograph", "is on the device in the clear"),
+)
+"""What no result of the audit of a device covers."""
+
+UPLOAD_ATTACKER = (
     "The attacker holds the upload, its class numbers, the extractor and the scheme (both public), "
     "photographs of other people, and one clean photograph of every suspect. It does not hold the "
     "key. Where a rule says so it also knows the photographs behind a few records, but not the "
     "order of their tokens."
+)
+FRONT_ATTACKER = (
+    "The attacker reads what a device sends, owns a device just like it and may send any "
+    "photograph through that, knows the extractor and the kind of front, has photographs of other "
+    "people and one clean photograph of every suspect. It does not hold the server, and has not "
+    "taken a device apart."
 )
 
 
@@ -27,29 +51,47 @@ class AuditFacts:
     subject: str
     """Name of the folder, without its path."""
     scheme: str
-    falls_to: str
-    extractor: str
-    key_id: str
-    records: int
-    classes: int
-    bytes_per_record: int
     policy: str
     passed: bool
     reason: str
     lines: tuple[tuple[str, bool | None, str], ...]
     """Rule, whether it holds, and the sentence; the worst first."""
     rows: tuple[dict[str, Any], ...]
-    """A headline row per attack."""
-    agreement: dict[str, Any] | None
-    victims: str
-    """Who plays the victims of the replay."""
-    public: str
-    budget: str
-    """How much was tried, in words."""
+    """A headline row per attack; `worst_first` puts them in order."""
+    audited: tuple[str, ...]
+    """What was audited, in sentences."""
+    attacker: tuple[str, ...]
+    """What the attacker holds and how much was tried, in sentences."""
     guarantee: str
-    """The scheme's formal statement, or that it has none."""
+    """The formal statement with its parameters, or that there is none."""
+    not_protected: Limits
     created_at: str
     command: str
+    details: dict[str, Any]
+    """Plain facts for the JSON."""
+
+
+def worst_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return headline rows by how far the low end is from chance towards certainty.
+
+    Attacks that do not work come after all that do, those that could not be tried last.
+    """
+    return sorted(rows, key=_order)
+
+
+def _order(row: dict[str, Any]) -> tuple[int, float, float]:
+    if row["value"] is None:
+        return 2, 0.0, 0.0
+    chance = row["chance"]
+    excess = (row["low"] - chance) / max(1 - chance, 1e-9)
+    return (1 if row["verdict"] == "not working" else 0), -excess, -row["value"]
+
+
+def levels_sentence(rows: Sequence[dict[str, Any]]) -> str:
+    """Say in words what each level grants, up to the highest in the rows."""
+    highest = max((row["known_level"] for row in rows), default="K0")
+    granted = "; ".join(f"{level}: {words}" for level, words in LEVELS.items() if level <= highest)
+    return f"What a level grants, each read after those before it: {granted}."
 
 
 def verdict_word(passed: bool | None) -> str:
@@ -59,10 +101,13 @@ def verdict_word(passed: bool | None) -> str:
     return "holds" if passed else "does not hold"
 
 
-def agreement_sentence(row: dict[str, Any] | None) -> str:
+def agreement_sentence(row: dict[str, Any]) -> str:
     """Say what the attack on the upload itself showed."""
-    if row is None:
-        return "No attack of the suite recovers features from this upload without a known pair."
+    if "reason" in row:
+        return (
+            "The upload's own records could not be attacked without photographs of its people, "
+            f"which is no evidence that they resist: {row['reason']}."
+        )
     found = (
         f"{row['attack']} on two disjoint halves of the real records gave the same answer for "
         f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}] of {row['probes']} other "

@@ -7,19 +7,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from xnn.files import write_atomically
-from xnn.report.audit_content import (
-    LEVELS,
-    NOT_PROTECTED,
-    AuditFacts,
-    agreement_sentence,
-    verdict_word,
-)
+from xnn.report.audit_content import AuditFacts, levels_sentence, verdict_word, worst_first
 from xnn.report.markup import Html, bullets, element, escape, figure, join, paragraph
 from xnn.report.page import Section, render_page
 from xnn.report.pictures import contact_sheet
 from xnn.report.tables import estimate_cell, table, verdict_cell
 
-NOTICE = "A pass means that this suite did not break the upload with this budget, and no more."
+NOTICE = "A pass means that this suite did not break it with this budget, and no more."
 NOTICE_WITH_FACES = (
     "This page shows photographs of faces and pictures rebuilt from records. It stays with the "
     "owner."
@@ -44,9 +38,10 @@ def audit_page(facts: AuditFacts, pictures: Pictures | None = None) -> str:
         Section(anchor="verdict", title="Verdict", body=_verdict(facts)),
         Section(anchor="rules", title="Rule by rule", body=_rules(facts)),
         Section(anchor="attacks", title="Attack by attack", body=_attacks(facts)),
-        Section(anchor="upload", title="The upload itself", body=_upload(facts)),
-        Section(anchor="attacker", title="Who the attacker is", body=_attacker(facts)),
-        Section(anchor="limits", title="What is not protected", body=bullets(_limits())),
+        Section(anchor="audited", title="What was audited", body=_paragraphs(facts.audited)),
+        Section(anchor="guarantee", title="Formal statement", body=paragraph(facts.guarantee)),
+        Section(anchor="attacker", title="Who the attacker is", body=_paragraphs(facts.attacker)),
+        Section(anchor="limits", title="What is not protected", body=bullets(_limits(facts))),
     ]
     if pictures is not None:
         sections.insert(3, Section(anchor="faces", title="Rebuilt faces", body=_faces(pictures)))
@@ -86,11 +81,12 @@ def _rules(facts: AuditFacts) -> Html:
 
 def _attacks(facts: AuditFacts) -> Html:
     rows = []
-    for row in facts.rows:
+    for row in worst_first(facts.rows):
         measured = row["value"] is not None
         rows.append(
             [
                 escape(row["trial"]),
+                escape(row["known_level"]),
                 escape(f"{row['protocol']}, {row['metric']}"),
                 estimate_cell(row["value"], row["low"], row["high"])
                 if measured
@@ -100,38 +96,16 @@ def _attacks(facts: AuditFacts) -> Html:
                 escape(row["verdict"]),
             ]
         )
-    return table(
-        caption="Headline rate of every attack that was tried, with its positive control",
-        headings=["attack", "measured", "reached", "guessing", "control", "verdict"],
+    shown = table(
+        caption="Headline rate of every attack that was tried, the worst first, with its control",
+        headings=["attack", "level", "measured", "reached", "guessing", "control", "verdict"],
         rows=rows,
     )
+    return join([shown, paragraph(levels_sentence(facts.rows), class_="sub")])
 
 
-def _upload(facts: AuditFacts) -> Html:
-    return join(
-        [
-            paragraph(
-                f"{facts.records} records of {facts.classes} people, {facts.bytes_per_record} "
-                f"bytes each, scheme {facts.scheme} behind {facts.extractor}, key {facts.key_id}. "
-                f"Known to fall to: {facts.falls_to}."
-            ),
-            paragraph(agreement_sentence(facts.agreement)),
-            paragraph(f"Formal statement: {facts.guarantee}"),
-        ]
-    )
-
-
-def _attacker(facts: AuditFacts) -> Html:
-    return join(
-        [
-            paragraph(LEVELS),
-            paragraph(
-                "The rates come from a replay of the upload under new keys, in which "
-                f"{facts.victims} play the victims, so that the truth is known; the attacker owns "
-                f"faces {facts.public}. {facts.budget}"
-            ),
-        ]
-    )
+def _paragraphs(sentences: Sequence[str]) -> Html:
+    return join(paragraph(sentence) for sentence in sentences)
 
 
 def _faces(pictures: Pictures) -> Html:
@@ -148,5 +122,5 @@ def _faces(pictures: Pictures) -> Html:
     )
 
 
-def _limits() -> Sequence[tuple[str, str]]:
-    return [(f"{what}:", f"{why}.") for what, why in NOT_PROTECTED]
+def _limits(facts: AuditFacts) -> Sequence[tuple[str, str]]:
+    return [(f"{what}:", f"{why}.") for what, why in facts.not_protected]

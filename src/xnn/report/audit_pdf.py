@@ -6,16 +6,10 @@ from typing import Any
 
 from xnn.errors import MissingExtraError
 from xnn.files import write_atomically
-from xnn.report.audit_content import (
-    LEVELS,
-    NOT_PROTECTED,
-    AuditFacts,
-    agreement_sentence,
-    verdict_word,
-)
+from xnn.report.audit_content import AuditFacts, levels_sentence, verdict_word, worst_first
 
 _FONT = "Helvetica"
-_WIDTHS = (44, 18, 30, 13, 13, 32)
+_WIDTHS = (42, 10, 18, 30, 15, 13, 28)
 
 
 def write_audit_pdf(path: Path, facts: AuditFacts) -> None:
@@ -43,20 +37,17 @@ def write_audit_pdf(path: Path, facts: AuditFacts) -> None:
         _text(document, f"- {name}: {verdict_word(passed)}. {sentence}.")
     _heading(document, "Attack by attack")
     _attacks(document, facts)
-    _heading(document, "The upload itself")
-    _text(
-        document,
-        f"{facts.records} records of {facts.classes} people, {facts.bytes_per_record} bytes each, "
-        f"behind {facts.extractor}, key {facts.key_id}. Known to fall to: {facts.falls_to}.",
-    )
-    _text(document, agreement_sentence(facts.agreement))
-    _text(document, f"Formal statement: {facts.guarantee}")
-    _heading(document, "Who the attacker is")
-    _text(document, LEVELS)
-    _text(document, f"Victims of the replay: {facts.victims}. Public faces: {facts.public}.")
-    _text(document, facts.budget)
+    _text(document, levels_sentence(facts.rows))
+    for title, sentences in (
+        ("What was audited", facts.audited),
+        ("Formal statement", (facts.guarantee,)),
+        ("Who the attacker is", facts.attacker),
+    ):
+        _heading(document, title)
+        for sentence in sentences:
+            _text(document, sentence)
     _heading(document, "What is not protected")
-    for what, why in NOT_PROTECTED:
+    for what, why in facts.not_protected:
         _text(document, f"- {what}: {why}.")
     write_atomically(path, bytes(document.output()), mode=0o600)
 
@@ -64,15 +55,16 @@ def write_audit_pdf(path: Path, facts: AuditFacts) -> None:
 def _attacks(document: Any, facts: AuditFacts) -> None:
     document.set_font(_FONT, size=8)
     with document.table(col_widths=_WIDTHS, line_height=4.5) as grid:
-        headings = ("attack", "metric", "reached", "guessing", "control", "verdict")
+        headings = ("attack", "level", "metric", "reached", "guessing", "control", "verdict")
         _row(grid, headings)
-        for row in facts.rows:
+        for row in worst_first(facts.rows):
             measured = row["value"] is not None
             control = row.get("control")
             _row(
                 grid,
                 (
                     row["trial"],
+                    row["known_level"],
                     row["metric"],
                     f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if measured else "",
                     f"{row['chance']:.3f}" if measured else "",

@@ -38,6 +38,7 @@ class ChosenPlaintext(Attack):
         goal="linkage",
         summary="asks for records of pictures that tell most of the key, and solves for it",
         source="this project",
+        queries=32,
     )
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:

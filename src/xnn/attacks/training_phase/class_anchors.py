@@ -67,6 +67,7 @@ class ClassAnchors(Attack):
         summary="describes classes and suspects by their likeness to a few known ones, and learns "
         "the rest from its own surest matches, whatever the key did to single records",
         source="this project; arXiv:2209.15430, arXiv:1805.06297",
+        uses_pairs=True,
     )
 
     def __init__(self, settings: AnchorSettings | None = None) -> None:

@@ -35,6 +35,7 @@ class KnownPlaintext(Attack):
         goal="linkage",
         summary="solves for the key from known pairs of photograph and record, token order unknown",
         source="this project",
+        uses_pairs=True,
     )
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:

@@ -33,6 +33,7 @@ class LabelSize(Attack):
         goal="classes",
         summary="matches the sizes of classes with how many photographs each suspect has",
         source="this project",
+        counts_error=0.1,
     )
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:

@@ -67,6 +67,7 @@ class LearnedInversion(Attack):
         summary="learns from known pairs, and from uploads of its own that hold the same "
         "photographs, which embedding is behind a record",
         source="this project",
+        uses_pairs=True,
     )
 
     def __init__(self, settings: InversionSettings | None = None) -> None:

@@ -52,6 +52,7 @@ class ReluKey(Attack):
         summary="finds the hidden units of a secret ReLU layer one by one from known pairs, and "
         "reads the units of other records exactly",
         source="this project",
+        uses_pairs=True,
     )
 
     def __init__(self, settings: UnitSettings | None = None) -> None:

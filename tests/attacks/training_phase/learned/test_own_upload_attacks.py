@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from xnn.attacks.base import Attack
-from xnn.attacks.observation import Observation
+from xnn.attacks.observation import Observation, OwnFaces
 from xnn.attacks.statistics.embedding_reader import ReaderSettings
 from xnn.attacks.statistics.record_inputs import flat, inner_products, pooled
 from xnn.attacks.statistics.sliced_transport import TransportSettings, fit_transport
@@ -19,7 +20,9 @@ from xnn.attacks.training_phase.distilled_linkage import (
 )
 from xnn.attacks.training_phase.expectation_inverse import ExpectationInverse, InverseSettings
 from xnn.attacks.training_phase.learned_alignment import AlignmentSettings, LearnedAlignment
+from xnn.attacks.training_phase.membership_aligned import AlignedMembership, likeness
 from xnn.errors import ConfigError, InsufficientDataError
+from xnn.metrics.membership import roc_auc
 from xnn.schemes import find_scheme
 
 World = Callable[..., tuple[Observation, np.ndarray]]
@@ -27,9 +30,10 @@ World = Callable[..., tuple[Observation, np.ndarray]]
 DISTILLED = KeyedDistilledLinkage(
     DistillationSettings(keys=2, faces_per_key=250, reader=ReaderSettings(network_epochs=2))
 )
-ALIGNED = LearnedAlignment(
-    AlignmentSettings(keys=2, kept=2, transport=TransportSettings(steps=10, sample=100))
+ALIGNED_SETTINGS = AlignmentSettings(
+    keys=2, kept=2, transport=TransportSettings(steps=10, sample=100)
 )
+ALIGNED = LearnedAlignment(ALIGNED_SETTINGS)
 INVERSE = ExpectationInverse(InverseSettings(steps=60, keys=2, hidden=64, components=30, lr=3e-3))
 
 
@@ -123,3 +127,58 @@ def test_forms_of_records_ignore_what_they_say_they_ignore() -> None:
     assert np.allclose(inner_products(tokens), inner_products(changed), atol=1e-3)
     assert np.array_equal(flat(tokens), tokens.reshape(4, 40))
     assert inner_products(tokens[:, :1]).shape[0] == 4
+
+
+def with_candidates(world: World, scheme: str, **changes: Any) -> tuple[Observation, np.ndarray]:
+    """Return an observation half of whose candidates are photographs of people in it."""
+    observation, _ = world(scheme, **changes)
+    strangers = world("plain", seed=78)[0].gallery
+    members = observation.gallery
+    faces = OwnFaces(
+        **{
+            n: np.concatenate([getattr(members, n), getattr(strangers, n)])
+            for n in ("crops", "tokens", "embeddings", "labels")
+        }
+    )
+    return replace(observation, candidates=faces), np.arange(len(faces)) < len(members)
+
+
+def test_members_are_told_without_a_key_and_noise_has_none(world: World, tmp_path: Path) -> None:
+    attack = AlignedMembership(ALIGNED_SETTINGS)
+    found = {}
+    for scheme, noise in (("plain", False), ("plain", True)):
+        aucs = []
+        for seed in range(2):
+            held, members = with_candidates(world, scheme, noise=noise, seed=seed)
+            said = attack.run(held, seed=0, work_dir=tmp_path).membership
+            assert said is not None
+            aucs.append(roc_auc(said[members], said[~members]))
+        found[noise] = np.mean(aucs)
+    assert found[False] > 0.75
+    assert 0.3 < found[True] < 0.7
+
+
+def test_aligned_membership_repeats_and_says_how_much_it_needs(
+    world: World, tmp_path: Path
+) -> None:
+    attack = AlignedMembership(ALIGNED_SETTINGS)
+    held, _ = with_candidates(world, "plain")
+    first, second = (attack.run(held, seed=3, work_dir=tmp_path).membership for _ in range(2))
+    assert np.array_equal(first, second)
+    unlabelled = replace(held, labels=None)
+    assert attack.run(unlabelled, seed=3, work_dir=tmp_path).membership is not None
+    with pytest.raises(InsufficientDataError, match=r"0 candidates; .* at least 4"):
+        attack.run(replace(held, candidates=None), seed=0, work_dir=tmp_path)
+    assert "an order of their own" in str(
+        attack.refusal(find_scheme("paper-fresh-order").card, held)
+    )
+
+
+def test_likeness_equals_a_slow_one() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.normal(size=(9, 5)), np.array([4, 4, 1, 1, 1, 7, 7, 7, 7])
+    slow = np.full(5, -np.inf)
+    for label in (1, 4, 7):
+        mean = np.mean([scores[i] for i in range(9) if labels[i] == label], axis=0)
+        slow = np.maximum(slow, (mean - mean.mean()) / mean.std())
+    assert np.allclose(likeness(scores, labels), slow)

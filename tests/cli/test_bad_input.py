@@ -1,5 +1,6 @@
 """Bad input on the command line: one clear line each, and nothing of the owner's is lost."""
 
+import dataclasses
 import json
 import resource
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+from xnn.owner.exposure import find_budget
 
 Step = Callable[..., list[object]]
 
@@ -321,7 +324,10 @@ def test_a_scheme_by_name_makes_a_key_or_must_be_the_keys(
 def test_uploads_under_one_key_add_up_to_its_limit(
     xnn, crops: Path, new_key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xnn.owner.exposure.POLICY_FACTOR", 0.2)  # 20 records under `paper`
+    found = find_budget("paper", 1, "dlib")
+    assert found is not None
+    measured = dataclasses.replace(found, records=2)  # limit: 20 records
+    monkeypatch.setattr("xnn.cli.shard.find_budget", lambda *_: measured)
     key = new_key(tmp_path / "k", scheme="paper")
     first = faces_of(crops, tmp_path / "a", subjects=4, shots=3)
     second = faces_of(crops, tmp_path / "b", subjects=6, shots=2)

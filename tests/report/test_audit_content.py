@@ -3,7 +3,7 @@
 from typing import Any
 
 from xnn.cli.audit_facts import guarantee_sentence
-from xnn.report.audit_content import agreement_sentence, levels_sentence, worst_first
+from xnn.report.audit_content import agreement_sentence, levels_sentence, others_text, worst_first
 from xnn.schemes import find_scheme
 from xnn.types import TokenShape
 
@@ -51,3 +51,10 @@ def test_a_guarantee_is_told_with_every_parameter() -> None:
 def test_an_upload_that_could_not_be_attacked_is_no_evidence() -> None:
     told = agreement_sentence({"reason": "unpaired-moments: 3 records held"})
     assert "no evidence that they resist: unpaired-moments: 3 records held" in told
+
+
+def test_people_of_no_pair_stand_beside_all_people() -> None:
+    one = row("pairs", 0.4, others=row("pairs", 0.02, high=0.2))
+    assert others_text(one) == "people of no pair: 0.120 [0.020, 0.200]"
+    assert others_text(row("none", 0.4)) == ""
+    assert "first rate is of all people" in levels_sentence([one])

@@ -9,6 +9,7 @@ import numpy as np
 from xnn.cli.measured import command_line
 from xnn.device.card import DeviceCard
 from xnn.redteam.audit import AuditResult
+from xnn.redteam.judge import OTHERS
 from xnn.redteam.policy import Policy
 from xnn.redteam.verdicts import headline_rows
 from xnn.report.audit_content import (
@@ -168,7 +169,7 @@ def _facts(
         passed=result.passed,
         reason=result.reason,
         lines=tuple((line.rule.name, line.passed, line.sentence) for line in ordered),
-        rows=tuple(row for row in headline_rows(result.rows) if row["scheme"] == scheme),
+        rows=tuple(_with_others(row, result.rows) for row in _headlines(result, scheme)),
         audited=audited,
         attacker=attacker,
         guarantee=guarantee,
@@ -179,8 +180,21 @@ def _facts(
     )
 
 
+def _headlines(result: AuditResult, scheme: str) -> list[dict[str, Any]]:
+    return [row for row in headline_rows(result.rows) if row["scheme"] == scheme]
+
+
+def _with_others(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a headline row with the rate of people of no known pair, where there is one."""
+    same = (row["scheme"], row["trial"], OTHERS, row["metric"])
+    others = [
+        one for one in rows if (one["scheme"], one["trial"], one["protocol"], one["metric"]) == same
+    ]
+    return row | {"others": others[0] if others else None}
+
+
 def _budget(result: AuditResult, policy: Policy, scheme: str) -> str:
-    own = [row for row in headline_rows(result.rows) if row["scheme"] == scheme]
+    own = _headlines(result, scheme)
     seconds = sum(row["wall_s"] for row in own)
     return (
         f"Tried: {len(own)} attacks, {policy.seeds} cast of people each, with at most "

@@ -11,6 +11,11 @@ Limits = tuple[tuple[str, str], ...]
 
 NOT_PROTECTED: Limits = (
     ("Labels and class sizes", "how many people there are and how many records each has"),
+    (
+        "People of whom a pair is known",
+        "a photograph with its record names the class number, and with it every record of that "
+        "person, under any scheme that is trained with class numbers",
+    ),
     ("Who holds the tail", "can tell whether two records show one person"),
     ("Attacks that are not in this suite", "a pass says nothing of them"),
     ("More records, more pairs", "each count was tried up to what is stated, not beyond"),
@@ -87,11 +92,25 @@ def _order(row: dict[str, Any]) -> tuple[int, float, float]:
     return (1 if row["verdict"] == "not working" else 0), -excess, -row["value"]
 
 
+def others_text(row: dict[str, Any]) -> str:
+    """Return the rate of people of no known pair, where pairs were granted; else nothing."""
+    others = row.get("others")
+    if others is None or others["value"] is None:
+        return ""
+    return f"people of no pair: {others['value']:.3f} [{others['low']:.3f}, {others['high']:.3f}]"
+
+
 def levels_sentence(rows: Sequence[dict[str, Any]]) -> str:
     """Say in words what each level grants, up to the highest in the rows."""
     highest = max((row["known_level"] for row in rows), default="K0")
     granted = "; ".join(f"{level}: {words}" for level, words in LEVELS.items() if level <= highest)
-    return f"What a level grants, each read after those before it: {granted}."
+    told = f"What a level grants, each read after those before it: {granted}."
+    if any(row.get("others") for row in rows):
+        told += (
+            " With known pairs the first rate is of all people, those of the pairs among them; the "
+            "verdict is on that one, rules may ask about the other."
+        )
+    return told
 
 
 def verdict_word(passed: bool | None) -> str:

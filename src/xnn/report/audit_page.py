@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from xnn.files import write_atomically
-from xnn.report.audit_content import AuditFacts, levels_sentence, verdict_word, worst_first
+from xnn.report.audit_content import (
+    AuditFacts,
+    levels_sentence,
+    others_text,
+    verdict_word,
+    worst_first,
+)
 from xnn.report.markup import Html, bullets, element, escape, figure, join, paragraph
 from xnn.report.page import Section, render_page
 from xnn.report.pictures import contact_sheet
@@ -88,9 +95,7 @@ def _attacks(facts: AuditFacts) -> Html:
                 escape(row["trial"]),
                 escape(row["known_level"]),
                 escape(f"{row['protocol']}, {row['metric']}"),
-                estimate_cell(row["value"], row["low"], row["high"])
-                if measured
-                else escape(row.get("reason", "")),
+                _reached(row) if measured else escape(row.get("reason", "")),
                 escape(f"{row['chance']:.3f}" if measured else ""),
                 escape("" if row.get("control") is None else f"{row['control']:.3f}"),
                 escape(row["verdict"]),
@@ -102,6 +107,12 @@ def _attacks(facts: AuditFacts) -> Html:
         rows=rows,
     )
     return join([shown, paragraph(levels_sentence(facts.rows), class_="sub")])
+
+
+def _reached(row: dict[str, Any]) -> Html:
+    shown = estimate_cell(row["value"], row["low"], row["high"])
+    others = others_text(row)
+    return join([shown, element("span", escape(others), class_="sub")]) if others else shown
 
 
 def _paragraphs(sentences: Sequence[str]) -> Html:

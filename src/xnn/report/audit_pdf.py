@@ -6,7 +6,13 @@ from typing import Any
 
 from xnn.errors import MissingExtraError
 from xnn.files import write_atomically
-from xnn.report.audit_content import AuditFacts, levels_sentence, verdict_word, worst_first
+from xnn.report.audit_content import (
+    AuditFacts,
+    levels_sentence,
+    others_text,
+    verdict_word,
+    worst_first,
+)
 
 _FONT = "Helvetica"
 _WIDTHS = (42, 10, 18, 30, 15, 13, 28)
@@ -66,12 +72,16 @@ def _attacks(document: Any, facts: AuditFacts) -> None:
                     row["trial"],
                     row["known_level"],
                     row["metric"],
-                    f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" if measured else "",
+                    _reached(row) if measured else str(row.get("reason", "")),
                     f"{row['chance']:.3f}" if measured else "",
                     "" if control is None else f"{control:.3f}",
                     row["verdict"],
                 ),
             )
+
+
+def _reached(row: dict[str, Any]) -> str:
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}] {others_text(row)}".strip()
 
 
 def _row(grid: Any, cells: tuple[str, ...]) -> None:

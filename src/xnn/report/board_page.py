@@ -6,10 +6,15 @@ from typing import Any
 
 from xnn.files import write_atomically
 from xnn.report.board_summary import BoardCell, BoardSummary, SchemeLine, summarise
+from xnn.report.frontier import number_points
 from xnn.report.markup import Html, element, escape, figure, join, paragraph
 from xnn.report.page import Section, render_page
-from xnn.report.svg import INK, MUTED, SERIES, draw
+from xnn.report.style import HEAT_STEPS
+from xnn.report.svg import MUTED, SERIES, draw
 from xnn.report.tables import estimate_cell, table
+
+PAIRS_SHOWN = 16
+"""Known pairs of the second leak that stands beside recognition."""
 
 NOTICE = (
     "A number that is not marked broken was not broken by this suite with this budget. It is no "
@@ -49,56 +54,70 @@ def board_page(content: dict[str, Any]) -> str:
 
 
 def _trade(summary: BoardSummary) -> Html:
+    both = [line for line in summary.lines if line.utility and _leak(line)]
+    numbers = {line.scheme: str(i) for i, line in enumerate(both, start=1)}
     rows = [
         [
             element("code", escape(line.scheme)),
+            escape(numbers.get(line.scheme, "")),
             _utility_cell(line),
-            Html("") if line.worst is None else _rate(line.worst),
-            escape("" if line.worst is None else line.worst.trial),
+            *_worst_cells(_leak(line)),
+            *_worst_cells(line.worst_with(known_pairs=PAIRS_SHOWN)),
         ]
         for line in summary.lines
     ]
-    parts = [
-        table(
-            caption="Recognition by person, and the worst linkage over all attacks",
-            headings=["scheme", "rank-1 by person", "worst linkage, rank-1", "by which attack"],
-            rows=rows,
-        )
-    ]
-    both = [line for line in summary.lines if line.utility and line.worst]
-    if both:
-        parts.insert(0, _scatter(both))
-    return join(parts)
+    shown = table(
+        caption="Recognition by person; the worst linkage without a known pair (of all attacks, "
+        f"where none goes without), and with {PAIRS_SHOWN} pairs, of people of no pair",
+        headings=[
+            *("scheme", "point", "rank-1 by person", "worst linkage, no pair", "by"),
+            *(f"worst with {PAIRS_SHOWN} pairs", "by"),
+        ],
+        rows=rows,
+    )
+    return join([_scatter(both), shown]) if both else shown
+
+
+def _leak(line: SchemeLine) -> BoardCell | None:
+    """Return the worst linkage without a pair; of all trials where every one has pairs."""
+    return line.worst_with(known_pairs=0) or line.worst
+
+
+def _worst_cells(cell: BoardCell | None) -> tuple[Html, Html]:
+    return (Html(""), Html("")) if cell is None else (_rate(cell), escape(cell.trial.split(",")[0]))
 
 
 def _scatter(lines: Sequence[SchemeLine]) -> Html:
+    leaks = [_leak(line) for line in lines]
+
     def plot(axes: Any) -> None:
-        for i, line in enumerate(lines):
-            worst, utility = line.worst, line.utility
+        points = {}
+        for i, (line, worst) in enumerate(zip(lines, leaks, strict=True)):
+            utility = line.utility
             if worst is None or utility is None:
                 continue
             colour = SERIES[i % len(SERIES)]
-            x, y = utility["value"], worst.value
+            x, y = utility["value"], worst.value or 0.0
             axes.plot([utility["low"], utility["high"]], [y, y], color=colour, linewidth=1.1)
             axes.plot([x, x], [worst.low, worst.high], color=colour, linewidth=1.1)
             axes.plot([x], [y], "o", color=colour, markersize=5)
-            axes.annotate(
-                line.scheme, (x, y), xytext=(5, 4), textcoords="offset points", color=INK, size=9
-            )
-        chance = lines[0].worst.chance if lines[0].worst else 0.0
+            points[i + 1] = (x, y)
+        chance = leaks[0].chance if leaks[0] else 0.0
         axes.axhline(chance, color=MUTED, linestyle=":", linewidth=1.2)
         axes.set(xlabel="Rank-1 by person (utility)", ylabel="Worst linkage, rank-1 (leak)")
         axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05))
+        axes.figure.draw_without_rendering()  # so that places on the page are known
+        number_points(axes, points)
 
     spoken = "; ".join(
-        f"{line.scheme}: utility {line.utility['value']:.3f}, worst linkage {line.worst.value:.3f}"
-        for line in lines
-        if line.utility and line.worst
+        f"{line.scheme}: utility {line.utility['value']:.3f}, worst linkage {worst.value:.3f}"
+        for line, worst in zip(lines, leaks, strict=True)
+        if line.utility and worst
     )
     return figure(
         draw(plot, name="trade-off", alt=f"Utility against worst linkage: {spoken}"),
-        caption="Right is better recognition, down is less leak. Bars are 95 % intervals over "
-        "subjects; the dotted line is guessing.",
+        caption="Right is better recognition, down is less leak. Numbers are those of the table. "
+        "Bars are 95 % intervals over subjects; the dotted line is guessing.",
     )
 
 
@@ -113,8 +132,8 @@ def _heat(summary: BoardSummary) -> Html:
     return join(
         [
             paragraph(
-                "Linkage is rank-1, unlinkability is D_sys, membership is AUC. The bar is how far "
-                "the value is from chance towards certainty."
+                "Linkage is rank-1, unlinkability is D_sys, membership is AUC, a class named is "
+                "accuracy. The darker, the further the value is from chance towards certainty."
             ),
             table(
                 caption="A line per attack, a column per scheme",
@@ -130,16 +149,9 @@ def _heat_cell(cell: BoardCell | None) -> Html:
         return Html("")
     if cell.value is None:
         return element("span", escape("n/a"), class_="sub", title=cell.reason)
-    bar = element(
-        "meter",
-        escape(f"{cell.excess:.2f}"),
-        min="0",
-        max="1",
-        value=f"{cell.excess:.3f}",
-        class_="heat",
-    )
+    step = round(HEAT_STEPS * cell.excess)
     word = element("span", escape(cell.verdict), class_="no" if cell.verdict == "broken" else "sub")
-    return join([_rate(cell), bar, word])
+    return element("span", join([_rate(cell), word]), class_=f"heat heat-{step}")
 
 
 def _reasons(summary: BoardSummary) -> Html:

@@ -94,7 +94,7 @@ def _plot(figure: Any, lines: Sequence[SchemeLine]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9.5)
     figure.draw_without_rendering()  # so that places on the page are known
     for axis, (pairs, _, _) in zip(axes, PANELS, strict=True):
-        _number(axis, {
+        number_points(axis, {
             i: (_utility(line)["value"], max(cell.value or 0.0, _FLOOR))
             for i, line in enumerate(lines, start=1)
             if (cell := line.worst_with(known_pairs=pairs)) is not None
@@ -109,8 +109,13 @@ def _point(axis: Any, line: SchemeLine, cell: BoardCell) -> None:
     axis.plot([x], [y], "o", color=colour, markersize=4.5)
 
 
-def _number(axis: Any, points: Mapping[int, tuple[float, float]]) -> None:
-    """Write each point's number beside it, where fewest points and numbers are near."""
+def number_points(axis: Any, points: Mapping[int, tuple[float, float]]) -> None:
+    """Write each point's number beside it, where fewest points and numbers are near.
+
+    Args:
+        axis: Drawn once already, so that places on the page are known.
+        points: By number, in the axis' own units.
+    """
     if not points:
         return
     pixels = axis.transData.transform(list(points.values())) * (72 / axis.figure.dpi)

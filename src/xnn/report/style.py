@@ -106,5 +106,13 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--rule);
   h2, h3 { break-after: avoid; }
   figure, table, .note { break-inside: avoid; }
 }
-meter.heat { display: block; width: 100%; min-width: 4.5rem; height: .55rem; margin: .2rem 0; }
+.heat { display: block; min-width: 4.5rem; padding: .35rem .45rem; }
 """
+
+HEAT_STEPS = 10
+"""Shades of a heat map beside none: `heat heat-0` to `heat heat-10`, from chance to certainty."""
+
+STYLE += "".join(
+    f".heat-{step} {{ background: rgb(196 52 32 / {0.055 * step:.3f}); }}\n"
+    for step in range(1, HEAT_STEPS + 1)
+)

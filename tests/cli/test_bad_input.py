@@ -333,7 +333,7 @@ def test_uploads_under_one_key_add_up_to_its_limit(
     second = faces_of(crops, tmp_path / "b", subjects=6, shots=2)
     build = ("shard", "build", "--key", key, "--out")
     assert xnn(*build, tmp_path / "s1", first).status == 0
-    assert xnn(*build, tmp_path / "s1", first).status == 0, "the same upload counts once"
+    assert xnn(*build, tmp_path / "again", first).status == 0, "the same upload counts once"
     assert "24 records under one key, the limit is 20" in xnn(*build, tmp_path / "s2", second).error
     told = xnn(*build, tmp_path / "s2", second, "--accept-exposure", "--dry-run")
     assert told.status == 0

@@ -27,6 +27,7 @@ from xnn.owner.noise.finished import load_noise_run
 from xnn.owner.noise.presets import find_noise_preset, shorten, with_noise
 from xnn.owner.noise.stages import train_noise
 from xnn.owner.noise.steps import StageEvent
+from xnn.owner.noise.stopping import stopping_score
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +229,44 @@ def test_presets_are_whole_and_unknown_ones_refused(dlib: Extractor) -> None:
     assert shorten(paper, game_epochs=3).game.train.epochs == 3  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="paper"):
         find_noise_preset("loud", dlib.card.shape)
+
+
+def test_a_game_that_is_measured_stops_where_students_lead_most(
+    faces: FaceSet, dlib: Extractor, make_settings, run_dir: Path, tmp_path: Path
+) -> None:
+    settings = shorten(make_settings("paper"), measure_every_epochs=1)
+    out = tmp_path / "run"
+
+    def kill(event: StageEvent) -> None:
+        if event.stage == "game" and event.row is not None:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_noise(faces, dlib, settings, out, on_event=kill, checkpoint_minutes=0.0)
+    run = train_noise(faces, dlib, settings, out, resume=True)
+    rows, best = run.facts["front"]["curve"], run.facts["front"]["best_epoch"]
+    scores = [stopping_score(row) for row in rows]
+    assert len(scores) == 2
+    assert best == scores.index(max(scores))
+    assert all(0 <= row[f"fresh_{n}"] <= 1 for row in rows for n in ("teacher", "student"))
+    # Measuring changes nothing of the game itself.
+    unmeasured = json.loads((run_dir / "front.json").read_text())["facts"]["curve"]
+    assert [row["tail_loss"] for row in rows] == [row["tail_loss"] for row in unmeasured]
+    no_val = dataclasses.replace(faces, samples=tuple(s for s in faces.samples if s.split != "val"))
+    with pytest.raises(InsufficientDataError, match="measured on validation people"):
+        train_noise(no_val, dlib, settings, tmp_path / "other")
+
+
+def test_the_score_of_stopping_asks_for_recognition_first() -> None:
+    def row(student: float, linkage: float, untrained: float) -> dict[str, float]:
+        rates = {"teacher": 0.9, "student": student, "linkage": linkage, "untrained": untrained}
+        return {f"fresh_{name}": rate for name, rate in rates.items()}
+
+    assert stopping_score({"tail_loss": 1.0}) is None
+    useful, leading, useless = row(0.88, 0.8, 0.7), row(0.88, 0.5, 0.6), row(0.5, 0.0, 0.0)
+    ordered = sorted([useful, leading, useless], key=lambda one: stopping_score(one) or 0.0)
+    assert ordered == [useless, useful, leading]
+    assert stopping_score(leading) == pytest.approx(0.28)
 
 
 def test_a_budget_is_for_those_who_have_one(dlib: Extractor) -> None:

@@ -80,6 +80,14 @@ def train(
     ] = None,
     teacher_epochs: Annotated[int | None, _epochs("stage 1, the tail on clean features")] = None,
     game_epochs: Annotated[int | None, _epochs("stage 2, the game of paper")] = None,
+    measure_every: Annotated[
+        int,
+        typer.Option(
+            help="Epochs of the game between measurements with a fresh student and fresh attackers "
+            "on the validation people; the best of them is kept. 0 keeps the last epoch.",
+            min=0,
+        ),
+    ] = 0,
     student_epochs: Annotated[int | None, _epochs("stage 3, what the server will run")] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Crops per step.", show_default="the preset's", min=1)
@@ -108,6 +116,7 @@ def train(
         teacher_epochs=teacher_epochs,
         game_epochs=game_epochs,
         student_epochs=student_epochs,
+        measure_every_epochs=measure_every,
         batch_size=batch_size,
         seed=seed,
     )
@@ -236,6 +245,7 @@ def _describe(run: NoiseRun) -> dict[str, Any]:
         "game_tail_loss": last.get("tail_loss"),
         "game_chance_loss": game.get("chance_loss"),
         "noise_rms": last.get("noise_rms"),
+        "game_best_epoch": game.get("best_epoch"),
         "student_val_rank_1": max(rates, default=None),
         "wall_s": sum(run.facts[s].get("wall_s", 0.0) for s in ("teacher", "front", "student")),
     }

@@ -58,6 +58,8 @@ def _body(curve: StageCurve) -> Html:
     parts = [paragraph(_WORDS.get(curve.stage, curve.stage)), _losses(curve)]
     if any("val_rank_1" in row for row in curve.rows):
         parts.append(_rank_1(curve))
+    if any("fresh_student" in row for row in curve.rows):
+        parts.append(_fresh(curve))
     return join(parts)
 
 
@@ -89,6 +91,21 @@ def _rank_1(curve: StageCurve) -> Html:
 
     alt = f"Rank-1 of the {curve.stage} on validation people: best {max(values):.3f}"
     return draw(plot, name=f"rank-{curve.stage}", alt=alt)
+
+
+def _fresh(curve: StageCurve) -> Html:
+    names = ("teacher", "student", "linkage", "untrained")
+
+    def plot(axes: Any) -> None:
+        for i, name in enumerate(names):
+            steps, values = _points(curve, f"fresh_{name}")
+            axes.plot(steps, values, label=name, **curve_look(i), **SMALL_MARK)
+        axes.set(xlabel="Step", ylabel="Rank-1, validation people", ylim=(0, 1.02))
+        legend_above(axes)
+
+    ends = ", ".join(f"{name} {_points(curve, f'fresh_{name}')[1][-1]:.3f}" for name in names)
+    alt = f"Student and attackers made anew for the noise of each step; at the end {ends}"
+    return draw(plot, name=f"fresh-{curve.stage}", alt=alt)
 
 
 def _points(curve: StageCurve, name: str) -> tuple[list[float], list[float]]:

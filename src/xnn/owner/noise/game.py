@@ -11,7 +11,8 @@ from xnn.models.noise_generator import NoisyFront
 from xnn.owner.noise.maps import Maps
 from xnn.owner.noise.sent import CleanFeatures
 from xnn.owner.noise.settings import GameSettings
-from xnn.owner.noise.steps import Stage
+from xnn.owner.noise.steps import Row, Stage
+from xnn.owner.noise.stopping import FreshPlayers, stopping_score
 from xnn.training.batches import BatchPlan
 from xnn.training.loop import new_tail_and_head
 from xnn.training.optimizer import lr_at, new_optimizer, set_lr
@@ -32,7 +33,14 @@ class Game(Stage):
 
     name = "game"
 
-    def __init__(self, front: NoisyFront, maps: Maps, settings: GameSettings) -> None:
+    def __init__(
+        self,
+        front: NoisyFront,
+        maps: Maps,
+        settings: GameSettings,
+        players: FreshPlayers | None = None,
+    ) -> None:
+        self.players = players
         config = settings.train
         self.front, self.maps, self.settings = front, maps, settings
         self.clean = CleanFeatures(front, maps)
@@ -70,6 +78,17 @@ class Game(Stage):
             "loss_before_generator": generator_loss,
             "noise_rms": noise.square().mean().sqrt(),
         }
+
+    def end_epoch(self, epoch: int) -> Row:
+        """Measure with fresh players, where the settings ask for it."""
+        every = self.settings.measure_every_epochs
+        if self.players is None or not every or (epoch + 1) % every:
+            return {}
+        return self.players.measure()
+
+    def score(self, row: Row) -> float | None:
+        """Keep the epoch at which students lead attackers most; or the last one."""
+        return stopping_score(row)
 
     def _move_generator(self, x: Tensor, clean: Tensor, labels: Tensor) -> Tensor:
         self.adversary.requires_grad_(requires_grad=False)

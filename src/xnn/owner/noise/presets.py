@@ -139,8 +139,8 @@ def shorten(settings: NoiseSettings, **changes: int | None) -> NoiseSettings:
 
     Args:
         settings: Of a preset.
-        changes: `teacher_epochs`, `game_epochs`, `student_epochs`, `batch_size`, `seed`; None
-            keeps what is there.
+        changes: `teacher_epochs`, `game_epochs`, `student_epochs`, `measure_every_epochs`,
+            `batch_size`, `seed`; None keeps what is there.
     """
     asked_seed = changes.get("seed")
     seed = settings.seed if asked_seed is None else asked_seed
@@ -157,7 +157,12 @@ def shorten(settings: NoiseSettings, **changes: int | None) -> NoiseSettings:
 
     game = settings.game
     if game is not None:
-        game = dataclasses.replace(game, train=of(game.train, changes.get("game_epochs")))
+        measured = changes.get("measure_every_epochs")
+        game = dataclasses.replace(
+            game,
+            train=of(game.train, changes.get("game_epochs")),
+            measure_every_epochs=game.measure_every_epochs if measured is None else measured,
+        )
     return dataclasses.replace(
         settings,
         seed=seed,

@@ -27,6 +27,9 @@ class GameSettings:
     """Times the auxiliary tail's loss, for the generator's step."""
     tail_weight: float = 0.3
     """Times the same loss on z made anew, for the auxiliary tail's step."""
+    measure_every_epochs: int = 0
+    """Epochs between measurements with fresh players, of which the best is kept; see
+    `stopping.FreshPlayers`. 0 plays to the last epoch, as the authors did."""
 
     def __post_init__(self) -> None:
         if not -math.inf < self.generator_weight < 0 < self.tail_weight < math.inf:
@@ -34,6 +37,8 @@ class GameSettings:
                 f"generator_weight={self.generator_weight:g}, tail_weight={self.tail_weight:g}; "
                 "the generator's is below 0 and the tail's above"
             )
+        if self.measure_every_epochs < 0:
+            raise ConfigError(f"measure_every_epochs={self.measure_every_epochs}; use 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,8 @@ class NoiseSettings:
         content["student"]["tail"] = self.student.tail.to_dict()
         if self.game is not None:
             content["game"]["tail"] = self.game.tail.to_dict()
+            if not self.game.measure_every_epochs:  # runs begun before it could be set go on
+                del content["game"]["measure_every_epochs"]
         return content
 
 

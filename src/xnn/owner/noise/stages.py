@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xnn.errors import ConfigError, OutputExistsError, ResumeError
+from xnn.errors import ConfigError, InsufficientDataError, OutputExistsError, ResumeError
 from xnn.extractors.interface import Extractor
 from xnn.faces.dataset import FaceSet
 from xnn.files import disk_errors, read_json, write_json
@@ -41,6 +41,7 @@ from xnn.owner.noise.parts_file import has_part, load_part, save_part
 from xnn.owner.noise.sent import CleanSource
 from xnn.owner.noise.settings import NoiseSettings, asked
 from xnn.owner.noise.steps import OnStage, Row, StageEvent, StageResult, Steps
+from xnn.owner.noise.stopping import FreshPlayers
 from xnn.schemes import KeyStream
 from xnn.training.checkpoint import with_prefix
 from xnn.training.loop import fit, new_tail_and_head
@@ -201,14 +202,14 @@ def _make_front(context: _Context, teacher: Teacher) -> None:
     front = context.front
     facts = {**context.data, "front": context.settings.front.to_dict()}
     if context.settings.game is not None:
-        facts |= _play_game(context)
+        facts |= _play_game(context, teacher)
     if front.code is not None and front.coupling is not None:
         fit_code(front, teacher, context.maps, seed=context.settings.seed)
         draw_coupling(front.coupling, KeyStream.fresh())
     save_part(context.out, "front", trained_tensors(front), facts)
 
 
-def _play_game(context: _Context) -> dict[str, Any]:
+def _play_game(context: _Context, teacher: Teacher) -> dict[str, Any]:
     settings = context.settings
     if settings.game is None:
         return {}
@@ -218,8 +219,18 @@ def _play_game(context: _Context) -> dict[str, Any]:
         "tail": json.dumps(game.tail.to_dict()),
         "weights": [game.generator_weight, game.tail_weight],
     }
-    result = _run(context, Game(context.front, context.maps, game), names)
+    players = None
+    if game.measure_every_epochs:
+        names |= {"measure_every_epochs": game.measure_every_epochs}
+        if context.val_maps is None:
+            raise InsufficientDataError(
+                "a game is measured on validation people and these faces have none; divide them "
+                "with `xnn faces split`, or measure every 0 epochs"
+            )
+        players = FreshPlayers(context.front, teacher, context.maps, context.val_maps)
+    result = _run(context, Game(context.front, context.maps, game, players), names)
     return {
+        **({} if result.best_epoch is None else {"best_epoch": result.best_epoch}),
         "curve": list(result.rows),
         "wall_s": result.wall_s,
         "chance_loss": result.chance_loss,

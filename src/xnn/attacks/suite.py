@@ -6,6 +6,7 @@ from xnn.attacks.base import Attack
 from xnn.attacks.inference_phase.attribute_heads import AttributeHeads
 from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage
 from xnn.attacks.inference_phase.moment_map import MomentMap
+from xnn.attacks.inference_phase.noise_filter import NoiseFilter
 from xnn.attacks.inference_phase.noisy_gallery import NoisyGallery
 from xnn.attacks.inference_phase.query_averaging import QueryAveraging
 from xnn.attacks.inference_phase.ridge_denoiser import DenoiserSettings, RidgeDenoiser
@@ -76,6 +77,7 @@ ATTACKS: dict[str, Attack] = {
     "ridge-denoiser-10": RidgeDenoiser(DenoiserSettings(queries=10)),
     "ridge-denoiser-50": RidgeDenoiser(DenoiserSettings(queries=50)),
     "moment-map": MomentMap(),
+    "noise-filter": NoiseFilter(),
     "query-averaging": QueryAveraging(),
     "noisy-gallery": NoisyGallery(),
     "z-inversion": ZInversion(),

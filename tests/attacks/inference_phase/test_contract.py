@@ -14,6 +14,7 @@ from xnn.attacks.inference_phase.attribute_heads import AttributeHeads
 from xnn.attacks.inference_phase.distillation import DistillationSettings
 from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage, LinkageSettings
 from xnn.attacks.inference_phase.moment_map import MomentMap
+from xnn.attacks.inference_phase.noise_filter import NoiseFilter
 from xnn.attacks.inference_phase.noisy_gallery import NoisyGallery
 from xnn.attacks.inference_phase.query_averaging import AveragingSettings, QueryAveraging
 from xnn.attacks.inference_phase.ridge_denoiser import DenoiserSettings, RidgeDenoiser
@@ -66,6 +67,7 @@ CASES = {
         Case(DistilledLinkage(LinkageSettings(reader=READER))),
         Case(RidgeDenoiser(DenoiserSettings(queries=50))),
         Case(MomentMap(), needs_queries=False),
+        Case(NoiseFilter(), needs_queries=False),
         Case(TailFromPretrained(PRETRAINED)),
         Case(NoisyGallery()),
         Case(QueryAveraging(AveragingSettings(repeats=2, reader=READER))),

@@ -10,12 +10,14 @@ import pytest
 
 from xnn.attacks.inference_phase.attribute_heads import AttributeHeads, AttributeSettings, area
 from xnn.attacks.inference_phase.distilled_linkage import DistilledLinkage, LinkageSettings
+from xnn.attacks.inference_phase.noise_filter import NoiseFilter
 from xnn.attacks.inference_phase.noisy_gallery import NoisyGallery, NoisyGallerySettings
 from xnn.attacks.inference_phase.query_averaging import AveragingSettings, QueryAveraging
 from xnn.attacks.inference_phase.ridge_denoiser import DenoiserSettings, RidgeDenoiser
 from xnn.attacks.inference_phase.tail_training import train_tail
 from xnn.attacks.inference_phase.white_box_student import WhiteBoxStudent
 from xnn.attacks.inference_phase.z_inversion import InversionSettings, ZInversion
+from xnn.attacks.linker import Linker
 from xnn.attacks.statistics.embedding_reader import ReaderSettings
 from xnn.errors import ConfigError, InsufficientDataError
 from xnn.models.tail import Tail
@@ -61,6 +63,24 @@ def test_averaging_helps_where_noise_is_drawn_anew(play: Play, tmp_path: Path) -
             found.append(scene.rank_1(answer.scores))
             assert sum(scene.asked) == 20 * repeats
     assert np.mean(rates[8]) > np.mean(rates[1]) + 0.05
+
+
+def test_a_filter_takes_fresh_noise_off_and_tells_how_much_there_was(
+    play: Play, tmp_path: Path
+) -> None:
+    found, seen = [], []
+    for seed in range(3):
+        scene = play("gaussian", power=2, seed=seed, queries=0)
+        observation = scene.observation
+        answer = NoiseFilter().run(observation, seed=0, work_dir=tmp_path)
+        found.append(scene.rank_1(answer.scores))
+        linker = Linker.fit(observation.public, seed=0)
+        seen.append(scene.rank_1(linker.scores(observation.probe_records, observation.gallery)))
+        assert answer.details["noise_variance"] == pytest.approx(1.0, rel=0.1)
+        left = scene.unexplained(answer.features)
+        assert left < scene.unexplained(observation.probe_records) / 3
+    assert np.mean(found) > np.mean(seen) + 0.05
+    assert np.mean(found) > 3 * CHANCE
 
 
 def test_it_notices_whether_the_front_end_is_random(play: Play, tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_number_of_fewer_seeds_than_the_boards_says_so() -> None:
 def test_the_page_is_one_file_without_a_network() -> None:
     page = board_page(content(board_of(0.9, 0.5)))
     assert "<svg" in page
-    assert 'value="0.490"' in page, "0.5 is 0.49 of the way from chance to 1"
+    assert 'class="heat heat-5"' in page, "0.5 is half the way from chance to 1"
     assert "http:" not in page.replace("http://www.w3.org", "")
 
 

@@ -30,7 +30,7 @@ class AlignedMembership(Attack):
     """The attack; see the module.
 
     Args:
-        settings: Effort of the alignment.
+        settings: Effort of the alignment; by default half of what linkage is given.
     """
 
     card = AttackCard(
@@ -43,7 +43,7 @@ class AlignedMembership(Attack):
     )
 
     def __init__(self, settings: AlignmentSettings | None = None) -> None:
-        self._alignment = LearnedAlignment(settings)
+        self._alignment = LearnedAlignment(settings or AlignmentSettings(keys=3, kept=2))
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
         """Refuse what learned alignment refuses."""

@@ -63,14 +63,15 @@ class SchemeLine:
         return _worst(list(self.cells.values()))
 
     def worst_with(self, *, known_pairs: int) -> BoardCell | None:
-        """Return the worst linkage trial that rests on so many known pairs and no queries.
+        """Return the worst linkage trial of who knows so many pairs and asks no queries.
 
-        With pairs, what counts is how people of no pair are linked, where that was measured.
+        Who has pairs need not use them all: trials with fewer, or none, count too. With pairs, what
+        counts is how people of no pair are linked, where that was measured.
         """
         granted = [
             cell.of_others()
             for cell in self.cells.values()
-            if cell.known_pairs == known_pairs and not cell.chosen_inputs
+            if cell.known_pairs <= known_pairs and not cell.chosen_inputs
         ]
         return _worst(granted)
 

@@ -18,6 +18,7 @@ from xnn.models.coupling import Coupling
 from xnn.models.noise_generator import Opener
 from xnn.models.tail import Tail
 from xnn.models.tail_config import TailConfig
+from xnn.server.batching import StudentBatcher
 from xnn.server.bundle import load_server_bundle, save_server_bundle
 from xnn.server.student import StudentProcess
 
@@ -134,10 +135,14 @@ def test_answers_belong_to_their_questions(bundle: Path, student: StudentProcess
         assert np.allclose(embeddings(), expected(bundle, part), atol=1e-5)
 
 
-def test_who_asks_on_is_not_held_up_by_answers_that_nobody_hears(student: StudentProcess) -> None:
+def test_answers_that_fill_the_socket_are_heard_while_more_is_asked(
+    student: StudentProcess,
+) -> None:
     """Each question and each answer is larger than what a socket holds."""
-    asked = [student.ask(records(30_000, seed)) for seed in range(3)]
-    assert [embeddings().shape for embeddings in asked] == [(30_000, 8)] * 3
+    batcher = StudentBatcher(student.ask, max_batch=30_000, max_queued=10**6)
+    asked = [batcher.submit(records(30_000, seed)) for seed in range(6)]
+    assert [future.result(60).shape for future in asked] == [(30_000, 8)] * 6
+    batcher.close()
 
 
 def test_a_stop_signal_to_the_group_leaves_it_to_finish(

@@ -49,7 +49,8 @@ class StudentBatcher:
     While a batch runs, the next gathers by itself; once it is full it is handed over too, so that
     the student finds it when it has done with the first. Only when requests came together lately
     does an idle student wait up to `wait_s` for more of them: a lone request is handed over at
-    once, by the thread that brings it. One thread waits for all answers.
+    once, by the thread that brings it. For each batch that is with the student there is a thread
+    that hears its answer, so that nobody waits for ever for room to ask.
 
     Args:
         ask: The student. Called from several threads.
@@ -87,8 +88,12 @@ class StudentBatcher:
         self._asked: deque[_Asked] = deque()
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="xnn-student", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"xnn-student-{i}", daemon=True)
+            for i in range(_AT_ONCE)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def queued_records(self) -> int:
@@ -122,11 +127,12 @@ class StudentBatcher:
         return future
 
     def close(self) -> None:
-        """Finish what waits, then stop the thread."""
+        """Finish what waits, then stop the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while True:
@@ -193,12 +199,15 @@ class StudentBatcher:
             found = asked.embeddings()
         except Exception as error:
             found = error
-        with self._changed:
-            self._running -= 1
         if isinstance(found, Exception):
             # One bad request must not fail its neighbours: each is asked about alone.
             for waiting in asked.batch:
                 _settle(waiting, found if len(asked.batch) == 1 else self._alone(waiting.records))
+        with self._changed:
+            self._running -= 1
+            if self._closed:
+                self._changed.notify_all()
+        if isinstance(found, Exception):
             return
         self._hand_over()
         for waiting, part in zip(asked.batch, _parts(found, asked.batch), strict=True):

@@ -77,6 +77,9 @@ class StudentProcess:
     def ask(self, records: Float[np.ndarray, "b m e"]) -> Embeddings:
         """Hand records over; return what waits for their embeddings.
 
+        The process takes nothing in while it has an answer to give: whoever asks again before he
+        has heard one may wait for ever, unless another thread hears it.
+
         What it returns raises:
             BusyError: The process ended twice while it had these records.
             StorageError: It ended, and cannot be started again.

@@ -8,10 +8,8 @@ import contextlib
 import signal
 import socket
 import sys
-import threading
 import time
 from pathlib import Path
-from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -46,32 +44,9 @@ def main(descriptor: str, folder: str, threads: str) -> None:
         shape = student.card.m, student.card.e
         ready = answer(student, 0, np.zeros((1, *shape), np.float32))
         send_answer(other, ready if ready.kind == FAILED else Answer(0, READY, 0.0, b""))
-        questions = _questions(other, *shape)
-        with contextlib.suppress(ConnectionError):  # nobody is left who could hear
-            while (question := questions.get()) is not None:
-                send_answer(other, answer(student, *question))
-
-
-def _questions(
-    other: socket.socket, m: int, e: int
-) -> "SimpleQueue[tuple[int, np.ndarray] | None]":
-    """Return a queue of the questions that come; None is the last.
-
-    A thread takes them in at all times: the next is there when the student has done with one, and
-    who asks is never kept from hearing an answer that this process is kept from giving.
-    """
-    questions: SimpleQueue[tuple[int, np.ndarray] | None] = SimpleQueue()
-
-    def take_in() -> None:
-        try:
-            with contextlib.suppress(EOFError, ConnectionError):
-                while True:
-                    questions.put(receive_question(other, m, e))
-        finally:
-            questions.put(None)
-
-    threading.Thread(target=take_in, daemon=True).start()
-    return questions
+        with contextlib.suppress(EOFError, ConnectionError):  # nobody is left who could ask
+            while True:
+                send_answer(other, answer(student, *receive_question(other, *shape)))
 
 
 def answer(student: ServerBundle, number: int, records: np.ndarray) -> Answer:

@@ -255,6 +255,18 @@ def test_a_game_that_is_measured_stops_where_students_lead_most(
     no_val = dataclasses.replace(faces, samples=tuple(s for s in faces.samples if s.split != "val"))
     with pytest.raises(InsufficientDataError, match="measured on validation people"):
         train_noise(no_val, dlib, settings, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_no_stage_could_finish_leaves_no_folder(
+    faces: FaceSet, dlib: Extractor, make_settings, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(InsufficientDataError, match="12 records to train on for a code of 64"):
+        train_noise(faces, dlib, find_noise_preset("xnn", dlib.card.shape), out)
+    with pytest.raises(ConfigError, match="shared_blocks=99"):
+        train_noise(faces, dlib, make_settings("paper", shared_blocks=99), out)
+    assert not out.exists()
 
 
 def test_the_score_of_stopping_asks_for_recognition_first() -> None:
@@ -275,7 +287,9 @@ def test_a_budget_is_for_those_who_have_one(dlib: Extractor) -> None:
     assert with_noise(paper, snr_db=3.0, shared_blocks=11).front.shared_blocks == 11
     assert with_noise(paper) == paper
     xnn = find_noise_preset("xnn", dlib.card.shape)
-    with pytest.raises(ConfigError, match="snr_db says nothing of preset 'xnn'"):
+    with pytest.raises(
+        ConfigError, match=r"snr_db says nothing of preset 'xnn'.* gaussian or paper"
+    ):
         with_noise(xnn, snr_db=3.0)
     with pytest.raises(ConfigError, match="shared_blocks says nothing of preset 'gaussian'"):
         with_noise(gaussian, shared_blocks=1)

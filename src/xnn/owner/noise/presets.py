@@ -124,14 +124,15 @@ def with_noise(
     for name in changes:
         if noise not in _USES[name]:
             raise ConfigError(
-                f"{name} says nothing of preset {settings.preset!r}; leave it out, or use a preset "
-                f"whose noise is one of {', '.join(_USES[name])}"
+                f"{name} says nothing of preset {settings.preset!r}; leave it out, or use preset "
+                f"{' or '.join(_PRESETS_OF[kind] for kind in _USES[name])}"
             )
     return dataclasses.replace(settings, front=dataclasses.replace(settings.front, **changes))
 
 
 _USES = {"snr_db": ("gaussian", "generator"), "shared_blocks": ("generator",)}
 """Which settings of a front each kind of noise reads."""
+_PRESETS_OF = {"gaussian": "gaussian", "generator": "paper"}
 
 
 def shorten(settings: NoiseSettings, **changes: int | None) -> NoiseSettings:

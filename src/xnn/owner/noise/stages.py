@@ -108,7 +108,7 @@ def train_noise(
 
     Trust: owner.
     """
-    faces.only("train").require(num_subjects=FEWEST_SUBJECTS, images_per_subject=2)
+    _refuse_early(faces, extractor, settings)
     _open(out, extractor, settings, resume=resume)
     context = _prepare(faces, extractor, settings, out, on_records)
     context = dataclasses.replace(context, on_event=on_event, checkpoint_minutes=checkpoint_minutes)
@@ -125,6 +125,25 @@ def train_noise(
     if not has_part(out, "student"):
         _train_student(context, teacher)
     return load_noise_run(out, extractor)
+
+
+def _refuse_early(faces: FaceSet, extractor: Extractor, settings: NoiseSettings) -> None:
+    """Refuse what no stage could finish before a run folder is made."""
+    train, front = faces.only("train"), settings.front
+    train.require(num_subjects=FEWEST_SUBJECTS, images_per_subject=2)
+    new_front(extractor, front)  # an extractor that cannot be cut like this
+    num_records = len(train) * (2 if settings.mirror else 1)
+    if front.noise == "coupled" and num_records <= front.code_dim:
+        raise InsufficientDataError(
+            f"{num_records} records to train on for a code of {front.code_dim} numbers; use more "
+            "photographs or a smaller code_dim"
+        )
+    measured = settings.game is not None and settings.game.measure_every_epochs > 0
+    if measured and not faces.only("val").samples:
+        raise InsufficientDataError(
+            "a game is measured on validation people and these faces have none; divide them "
+            "with `xnn faces split`, or measure every 0 epochs"
+        )
 
 
 def _prepare(
@@ -222,12 +241,8 @@ def _play_game(context: _Context, teacher: Teacher) -> dict[str, Any]:
     players = None
     if game.measure_every_epochs:
         names |= {"measure_every_epochs": game.measure_every_epochs}
-        if context.val_maps is None:
-            raise InsufficientDataError(
-                "a game is measured on validation people and these faces have none; divide them "
-                "with `xnn faces split`, or measure every 0 epochs"
-            )
-        players = FreshPlayers(context.front, teacher, context.maps, context.val_maps)
+        if context.val_maps is not None:  # `_refuse_early` saw to it
+            players = FreshPlayers(context.front, teacher, context.maps, context.val_maps)
     result = _run(context, Game(context.front, context.maps, game, players), names)
     return {
         **({} if result.best_epoch is None else {"best_epoch": result.best_epoch}),

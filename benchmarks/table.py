@@ -134,8 +134,7 @@ def board_caption(content: dict[str, Any], extractor: str) -> str:
         f"and {sizes['public']} public photographs; {content['seeds']} seeds. Rank-1 of the "
         "strongest attack on this board whose positive control works"
         f"{AT_HOME if any(row['scheme'] == NOTHING for row in content['utility']) else ''}. "
-        "What the board lacks is said in docs/schemes.md: among it `label-constellation` on "
-        "`pooled`, which it undid when it was tried once:\n"
+        "What the board lacks is said in docs/schemes.md:\n"
     )
 
 
@@ -231,9 +230,10 @@ def obfuscation() -> str:
     head = ["scheme"]
     cells: dict[str, list[str]] = {}
     for name, content in measured.items():
-        head += [f"bytes, `{name}`", f"of the extractor's time, `{name}`"]
+        head += [f"bytes, `{name}`", f"ms (of the extractor's), `{name}`"]
         for row in content["rows"]:
-            shown = [f"{row['bytes']['float16']:,}", f"{row['share']:.2%}"]
+            took = f"{row['ms_per_record']:.3f} ({row['share']:.2%})"
+            shown = [f"{row['bytes']['float16']:,}", took]
             cells.setdefault(row["scheme"], [f"`{row['scheme']}`"]).extend(shown)
     caption = ". ".join(
         f"Behind `{name}` the extractor takes {content['extractor_ms_per_crop']:.1f} ms a crop"

@@ -38,8 +38,8 @@ def costs_table(summary: BoardSummary, *, pairs: int = 16) -> str:
             if worst is None:
                 shown += ["-", "-"]
             else:
-                everybody = " (of all people)" if known and worst.others is None else ""
-                shown += [_rate(worst) + everybody, worst.trial.split(",")[0]]
+                whom = " (of all people)" if worst.known_pairs and worst.others is None else ""
+                shown += [_rate(worst) + whom, worst.trial.split(",")[0]]
                 chance = _chance(worst)
         lines.append(f"| `{line.scheme}` | {' | '.join(shown)} | {chance} |")
     return "\n".join(lines) + "\n"

@@ -17,12 +17,14 @@ from xnn.device.bundle import load_device_bundle
 from xnn.device.card import CARD_NAME as DEVICE_CARD_NAME
 from xnn.device.card import SERVER_CARD_NAME
 from xnn.errors import ConfigError, FormatError
+from xnn.extractors.interface import Extractor
 from xnn.extractors.recall import recall_extractor
 from xnn.faces.dataset import load_faces
 from xnn.files import write_json
 from xnn.redteam.audit import AuditResult, audit_trials, read_upload, run_audit
 from xnn.redteam.board import BoardSettings, num_cells
 from xnn.redteam.front_audit import FrontCase, num_front_cells, run_front_audit
+from xnn.redteam.party import Party
 from xnn.redteam.policy import DEFAULT_POLICY, FRONT_POLICY, Policy, load_policy
 from xnn.redteam.rebuilt import rebuild_faces, rebuild_from_front
 from xnn.report.audit_content import AuditFacts
@@ -114,11 +116,7 @@ def _audit_upload(
     read_upload(shards, extractor.card.shape)  # what is wrong with the shards is told at once
     store = out / "cells"
     cells = CellStore(store)
-    attacker = load_faces(public)
-    owner = attacker if faces is None else load_faces(faces)
-    ours, theirs, copies = load_parties(
-        owner, None if faces is None else attacker, extractor, store
-    )
+    ours, theirs, copies, names = _parties(public, faces, extractor, store)
     level: PublicFaces = "same_collection" if theirs is None else "other_collection"
     trials = audit_trials(rules, level)
     base = base_spec(
@@ -144,9 +142,7 @@ def _audit_upload(
             workers=workers,
             on_cell=lambda text: advance(1),
         )
-    facts = facts_of_upload(
-        shards, extractor.card.shape, rules, result, (owner.name, attacker.name), copies
-    )
+    facts = facts_of_upload(shards, extractor.card.shape, rules, result, names, copies)
     return facts, result, rebuild_faces(base, level, seed=0) if pictures else None
 
 
@@ -163,18 +159,22 @@ def _audit_device(
     extractor = recall_extractor(bundle.card.extractor)
     store = out / "cells"
     cells = CellStore(store)
-    attacker = load_faces(public)
-    owner = attacker if faces is None else load_faces(faces)
-    ours, theirs, copies = load_parties(
-        owner, None if faces is None else attacker, extractor, store
-    )
+    ours, theirs, copies, names = _parties(public, faces, extractor, store)
     case = FrontCase(bundle=bundle, extractor=extractor, victim=ours, public=theirs)
     with progress("attacks", total=num_front_cells(rules)) as advance:
         result = run_front_audit(case, rules, cells, on_cell=lambda text: advance(1))
-    facts = facts_of_front(
-        subject.name, bundle.card, rules, result, (owner.name, attacker.name), copies
-    )
+    facts = facts_of_front(subject.name, bundle.card, rules, result, names, copies)
     return facts, result, rebuild_from_front(case, rules) if pictures else None
+
+
+def _parties(
+    public: Path, faces: Path | None, extractor: Extractor, store: Path
+) -> tuple[Party, Party | None, int, tuple[str, str]]:
+    """Return victims, attacker (None: half of the victims), copies left out, and names of both."""
+    attacker = load_faces(public)
+    owner = attacker if faces is None else load_faces(faces)
+    found = load_parties(owner, None if faces is None else attacker, extractor, store)
+    return *found, (owner.name, attacker.name)
 
 
 def _is_device_bundle(folder: Path) -> bool:

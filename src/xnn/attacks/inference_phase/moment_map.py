@@ -15,12 +15,11 @@ from typing import final
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.inference_phase.ridge_denoiser import link
+from xnn.attacks.inference_phase.token_for_token import refused_shape, require_both
 from xnn.attacks.observation import Observation
 from xnn.attacks.statistics.transport import transport_map
-from xnn.errors import ConfigError, InsufficientDataError
+from xnn.errors import ConfigError
 from xnn.schemes import SchemeCard
-
-_FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +55,7 @@ class MomentMap(Attack):
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
         """Refuse records that have not one token for every token of the extractor."""
-        if observation.records.shape[1:] != observation.public.tokens.shape[1:]:
-            return "records have another shape than the extractor's features"
-        if scheme is not None and scheme.fresh_order:
-            return "positions mean nothing where every record has an order of its own"
-        return None
+        return refused_shape(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
         """Measure, map, link.
@@ -71,11 +66,7 @@ class MomentMap(Attack):
         Trust: adversary.
         """
         records, clean = observation.records, observation.public.tokens
-        if min(len(records), len(clean)) < _FEWEST:
-            raise InsufficientDataError(
-                f"{len(records)} records and {len(clean)} public photographs; "
-                f"moments need {_FEWEST} of each"
-            )
+        require_both(observation, "moments need")
         move = transport_map(records, clean, shrinkage=self._settings.shrinkage)
         return link(
             move(observation.probe_records),

@@ -17,12 +17,11 @@ import torch
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.inference_phase.ridge_denoiser import link
+from xnn.attacks.inference_phase.token_for_token import refused_shape, require_both
 from xnn.attacks.observation import Observation
-from xnn.errors import InsufficientDataError
 from xnn.models.denoiser import Denoiser
 from xnn.schemes import SchemeCard
 
-_FEWEST = 8
 _DIRECTIONS = 512
 """More gained nothing on LFW; the rest is set to the mean."""
 
@@ -41,11 +40,7 @@ class NoiseFilter(Attack):
 
     def refusal(self, scheme: SchemeCard | None, observation: Observation) -> str | None:
         """Refuse records that have not one token for every token of the extractor."""
-        if observation.records.shape[1:] != observation.public.tokens.shape[1:]:
-            return "records have another shape than the extractor's features"
-        if scheme is not None and scheme.fresh_order:
-            return "positions mean nothing where every record has an order of its own"
-        return None
+        return refused_shape(scheme, observation)
 
     def run(self, observation: Observation, *, seed: int, work_dir: Path) -> Answer:
         """Measure, filter, link.
@@ -56,11 +51,7 @@ class NoiseFilter(Attack):
         Trust: adversary.
         """
         records, clean = observation.records, observation.public.tokens
-        if min(len(records), len(clean)) < _FEWEST:
-            raise InsufficientDataError(
-                f"{len(records)} records and {len(clean)} public photographs; "
-                f"a filter needs {_FEWEST} of each"
-            )
+        require_both(observation, "a filter needs")
         spread = float(records.var(axis=0).mean() - clean.var(axis=0).mean())
         noise_variance = max(0.0, spread)
         n, d = clean.shape[1:]

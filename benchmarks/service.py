@@ -48,6 +48,9 @@ from xnn.server.bundle import ServerBundle
 from xnn.training.presets import paper_tail
 from xnn.wire.message import MEDIA_TYPE
 
+LONGEST_IDLE_S = 2.0
+"""Older connections are not used again: the server hangs up after five seconds."""
+
 TAILS = {"dlib": paper_tail(16, 256), "vit-s14": paper_tail(65, 384)}
 BATCHES = (8, 16, 32, 64)
 SETTINGS: dict[str, Any] = {
@@ -109,6 +112,7 @@ class Line:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        self._used = time.monotonic()
 
     @classmethod
     async def open(cls, url: str) -> "Line":
@@ -125,7 +129,13 @@ class Line:
         length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
         if length is None:
             raise RuntimeError(f"an answer without a length: {head[:200]!r}")
-        return int(head.split(maxsplit=2)[1]), await self._reader.readexactly(int(length[1]))
+        body = await self._reader.readexactly(int(length[1]))
+        self._used = time.monotonic()
+        return int(head.split(maxsplit=2)[1]), body
+
+    def idle_s(self) -> float:
+        """Return how long ago the last answer came."""
+        return time.monotonic() - self._used
 
     def close(self) -> None:
         """Hang up."""
@@ -164,7 +174,7 @@ class Load:
             answer = await self._http.post(self._server + PATH, content=content, headers=headers)
             status, body = answer.status_code, answer.content
         else:
-            line = self._lines.pop() if self._lines else await Line.open(self._server)
+            line = await self._line()
             status, body = await line.post(PATH, content, headers)
             self._lines.append(line)
         if status == 503:
@@ -208,6 +218,14 @@ class Load:
         await asyncio.gather(*tasks)
         self._hang_up()
         return latencies
+
+    async def _line(self) -> Line:
+        while self._lines:
+            line = self._lines.pop()
+            if line.idle_s() < LONGEST_IDLE_S:
+                return line
+            line.close()
+        return await Line.open(self._server)
 
     def _hang_up(self) -> None:
         while self._lines:

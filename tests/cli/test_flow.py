@@ -69,6 +69,18 @@ def test_from_faces_to_a_tested_tail(xnn, crops: Path, tmp_path: Path) -> None:
     assert moved["key_id"] == new["key_id"] != made["key_id"]
     assert moved["train_records"] == built["train_records"]
     assert xnn("shard", "verify", tmp_path / "moved").result["verified"]
+    third = xnn("key", "new", tmp_path / "third.key", "--dataset", "orl").result
+    turned = xnn(
+        *("shard", "rekey", tmp_path / "moved", "--from", tmp_path / "new.key"),
+        *("--to", tmp_path / "third.key", "--out", tmp_path / "turned"),
+    ).result
+    assert turned["key_id"] == third["key_id"] != new["key_id"]
+    assert xnn("shard", "verify", tmp_path / "turned").result["verified"]
+    refused = xnn(
+        *("shard", "rekey", tmp_path / "moved", "--from", tmp_path / "new.key"),
+        *("--to", key, "--out", tmp_path / "back"),
+    )
+    assert "can only be re-keyed to that scheme" in refused.error
 
     copied = xnn("key", "export", key, tmp_path / "copy.key").result
     assert copied["raw"] is False

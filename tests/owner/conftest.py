@@ -78,5 +78,10 @@ def fitted_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
 
 
 @pytest.fixture
+def other_fitted_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
+    return make_key(tmp_path / "keys", extractor, "pooled-noise-2")
+
+
+@pytest.fixture
 def plain_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
     return make_key(tmp_path / "keys", extractor, "plain")

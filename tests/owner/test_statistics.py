@@ -1,12 +1,13 @@
 """Statistics of fitted schemes: measured once, sealed, and needed to use the key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from xnn.errors import ConfigError, CorruptError, StorageError
+from xnn.errors import ConfigError, CorruptError, NoInverseError, StorageError
 from xnn.extractors.interface import Extractor
 from xnn.faces.crop import read_crops
 from xnn.faces.dataset import FaceSet
@@ -18,8 +19,10 @@ from xnn.owner.evaluate import embed_samples, evaluate_tail
 from xnn.owner.plan import BuildSettings
 from xnn.owner.rekey import rekey_shards
 from xnn.owner.statistics import copy_statistics, load_statistics, statistics_path
-from xnn.secret import KeyFile
+from xnn.owner.subject_map import load_subject_map
+from xnn.secret import KeyFile, read_key_info
 from xnn.shards import ShardSet
+from xnn.types import SubjectId
 
 SMALL = BuildSettings(record_type="float32", batch_size=4, records_per_shard=8)
 
@@ -105,3 +108,80 @@ def test_rekeying_into_a_fitted_scheme(
         ShardSet.open(tmp_path / "old"), keyfile, fitted_keyfile, tmp_path / "again"
     )
     assert again.shards == moved.shards
+
+
+def test_rekeying_within_a_fitted_scheme(
+    faces: FaceSet,
+    extractor: Extractor,
+    fitted_keyfile: KeyFile,
+    other_fitted_keyfile: KeyFile,
+    tmp_path: Path,
+) -> None:
+    """There is no way back to the features; the rotation is exchanged and the noise goes along."""
+    old, new = fitted_keyfile, other_fitted_keyfile
+    build_shards(faces, extractor, old, tmp_path / "old", SMALL)
+    moved = rekey_shards(ShardSet.open(tmp_path / "old"), old, new, tmp_path / "moved")
+    assert (moved.key_id, moved.num_records()) == (
+        new.key.key_id,
+        ShardSet.open(tmp_path / "old").manifest.num_records(),
+    )
+    for name, values in load_statistics(old).items():
+        np.testing.assert_array_equal(load_statistics(new)[name], values)
+
+    before, after = (
+        by_subject(tmp_path / folder, keyfile, extractor)
+        for folder, keyfile in (("old", old), ("moved", new))
+    )
+    assert set(before) == set(after)
+    for subject, records in before.items():
+        assert np.allclose(records, after[subject], atol=1e-5)
+
+    again = rekey_shards(ShardSet.open(tmp_path / "old"), old, new, tmp_path / "again")
+    assert again.shards == moved.shards
+
+
+def by_subject(folder: Path, keyfile: KeyFile, extractor: Extractor) -> dict[SubjectId, np.ndarray]:
+    """Records of each training subject with the key's rotation taken off, in a canonical order."""
+    obfuscator = obfuscator_for(keyfile.key, extractor, load_statistics(keyfile))
+    source = ShardSet.open(folder).split("train")
+    records = torch.from_numpy(source.read(np.arange(len(source)))).double()
+    unturned = obfuscator.unturn(records).numpy()
+    found = {}
+    for subject, number in load_subject_map(keyfile)["train"].items():
+        mine = unturned[source.labels == number]
+        found[subject] = mine[np.argsort(mine[:, 0, 0])]
+    return found
+
+
+def test_rekeying_a_fitted_scheme_to_another_is_refused(
+    faces: FaceSet, extractor: Extractor, keyfile: KeyFile, fitted_keyfile: KeyFile, tmp_path: Path
+) -> None:
+    build_shards(faces, extractor, fitted_keyfile, tmp_path / "old", SMALL)
+    with pytest.raises(NoInverseError, match=r"re-keyed to that scheme.*--scheme pooled-noise-2"):
+        rekey_shards(ShardSet.open(tmp_path / "old"), fitted_keyfile, keyfile, tmp_path / "moved")
+    assert not (tmp_path / "moved").exists()
+    assert not read_key_info(keyfile.path).exposures
+
+
+def test_rekeying_to_a_key_that_measured_other_photographs_is_refused(
+    faces: FaceSet,
+    extractor: Extractor,
+    fitted_keyfile: KeyFile,
+    other_fitted_keyfile: KeyFile,
+    tmp_path: Path,
+) -> None:
+    build_shards(faces, extractor, fitted_keyfile, tmp_path / "old", SMALL)
+    some = replace(faces, samples=faces.only("train").samples[::2])
+    build_shards(some, extractor, other_fitted_keyfile, tmp_path / "used", SMALL)
+    sealed = statistics_path(other_fitted_keyfile.path).read_bytes()
+    before = read_key_info(other_fitted_keyfile.path).exposures
+    with pytest.raises(ConfigError, match="not used yet"):
+        rekey_shards(
+            ShardSet.open(tmp_path / "old"),
+            fitted_keyfile,
+            other_fitted_keyfile,
+            tmp_path / "moved",
+        )
+    assert not (tmp_path / "moved").exists()
+    assert statistics_path(other_fitted_keyfile.path).read_bytes() == sealed
+    assert read_key_info(other_fitted_keyfile.path).exposures == before

@@ -27,6 +27,7 @@ SHAPE = TokenShape(7, 12)
 KEYED = [name for name in SCHEMES if name != "plain"]
 READ_FEATURES = [name for name, s in SCHEMES.items() if s.card.reads == "features"]
 INVERTIBLE = [name for name, s in SCHEMES.items() if s.card.invertible]
+TURNABLE = [name for name, s in SCHEMES.items() if s.card.turnable]
 
 
 def features(b: int = 5, seed: int = 0) -> torch.Tensor:
@@ -143,6 +144,46 @@ def test_where_there_is_no_inverse_one_error_says_so(name: str) -> None:
     records = obfuscator.obfuscate(samples(find_scheme(name)))
     with pytest.raises(NoInverseError, match=r"has no inverse.* from the photographs"):
         obfuscator.deobfuscate(records)
+
+
+@pytest.mark.parametrize("name", TURNABLE)
+def test_the_last_matrix_is_exchanged(name: str) -> None:
+    """What two keys make of the same features differs by their matrices, orders and noise only."""
+    one, other = bound(name, bytes([1]) * 32), bound(name, bytes([2]) * 32)
+    x = features().double()
+    turned = other.turn(one.unturn(one.without_noise(x)))
+    # The order of tokens, where it is fresh, is still the first key's.
+    got, want = (in_one_order(other.unturn(r)) for r in (turned, other.without_noise(x)))
+    assert torch.allclose(got, want, atol=1e-9)
+    assert not torch.allclose(turned, one.without_noise(x), atol=0.1)
+    noise = one.obfuscate(x) - one.without_noise(x)
+    moved = other.turn(one.unturn(one.obfuscate(x))) - turned
+    assert torch.allclose(moved, other.turn(one.unturn(noise)), atol=1e-9), "noise goes along"
+    if find_scheme(name).card.fitted:
+        assert torch.allclose(moved.norm(dim=2), noise.norm(dim=2), atol=1e-9), "it is not larger"
+
+
+def in_one_order(tokens: torch.Tensor) -> torch.Tensor:
+    return torch.stack([record[torch.argsort(record[:, 0])] for record in tokens])
+
+
+@pytest.mark.parametrize("name", [n for n in READ_FEATURES if n not in TURNABLE])
+def test_other_schemes_have_no_matrix_to_exchange(name: str) -> None:
+    obfuscator = bound(name)
+    records = obfuscator.obfuscate(features())
+    for exchange in (obfuscator.unturn, obfuscator.turn):
+        with pytest.raises(NoInverseError, match="no last matrix"):
+            exchange(records)
+
+
+@pytest.mark.parametrize("name", TURNABLE)
+def test_bad_records_are_not_turned(name: str) -> None:
+    obfuscator = bound(name)
+    for exchange in (obfuscator.unturn, obfuscator.turn):
+        with pytest.raises(ShapeError, match="the key is for"):
+            exchange(torch.zeros(2, 3, 4))
+        with pytest.raises(ShapeError, match="NaN or infinity"):
+            exchange(torch.full_like(obfuscator.obfuscate(features()), float("inf")))
 
 
 @pytest.mark.parametrize("name", READ_FEATURES)

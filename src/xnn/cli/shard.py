@@ -178,7 +178,11 @@ def rekey(
     ] = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Move shards to a new key without the photographs: the old inverse, then the new key."""
+    """Move shards to a new key without the photographs: the old inverse, then the new key.
+
+    Where a scheme has no inverse, as the default one, its last secret matrix is exchanged: the new
+    key is then for the same scheme and was not used yet.
+    """
     opened = ShardSet.open(shards)
     old = KeyFile.open(old_key, read_passphrase(passphrase_file))
     new = KeyFile.open(new_key, read_passphrase(new_passphrase_file or passphrase_file))

@@ -13,7 +13,7 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Float32
 
-from xnn.errors import CorruptError, StorageError
+from xnn.errors import ConfigError, CorruptError, StorageError
 from xnn.files import disk_errors, write_atomically
 from xnn.schemes import Statistics, find_scheme
 from xnn.secret import KeyFile
@@ -40,9 +40,7 @@ def statistics_of(
     if not scheme.card.fitted:
         return {}
     if not statistics_path(keyfile.path).exists():
-        content = safetensors.numpy.save(dict(scheme.measure(measured())))
-        sealed = keyfile.key.seal("statistics", content)
-        write_atomically(statistics_path(keyfile.path), sealed, mode=0o600)
+        _seal(keyfile, scheme.measure(measured()))
     return load_statistics(keyfile)
 
 
@@ -70,6 +68,27 @@ def load_statistics(keyfile: KeyFile) -> Statistics:
         raise CorruptError(f"{path.name!r} is malformed ({error}); restore it") from error
 
 
+def hand_on_statistics(old: KeyFile, new: KeyFile) -> Statistics:
+    """Seal the statistics of one key under another as well; return them.
+
+    Raises:
+        ConfigError: The other key has statistics of its own.
+        CorruptError, StorageError: As in `load_statistics`.
+    """
+    statistics = load_statistics(old)
+    if not statistics:
+        return statistics
+    if not statistics_path(new.path).exists():
+        _seal(new, statistics)
+    have = load_statistics(new)
+    if any(not np.array_equal(have.get(name, ()), values) for name, values in statistics.items()):
+        raise ConfigError(
+            f"{statistics_path(new.path).name!r} was measured in another build, and records that "
+            "are re-keyed need what the old key measured; give a new key that was not used yet"
+        )
+    return have
+
+
 def copy_statistics(key_path: Path, out: Path) -> bool:
     """Copy the sealed statistics of a key beside a copy of it; return whether there were any.
 
@@ -85,6 +104,11 @@ def copy_statistics(key_path: Path, out: Path) -> bool:
         sealed = source.read_bytes()
     write_atomically(statistics_path(out), sealed, mode=0o600)
     return True
+
+
+def _seal(keyfile: KeyFile, statistics: Statistics) -> None:
+    sealed = keyfile.key.seal("statistics", safetensors.numpy.save(dict(statistics)))
+    write_atomically(statistics_path(keyfile.path), sealed, mode=0o600)
 
 
 def statistics_path(key_path: Path) -> Path:

@@ -49,6 +49,9 @@ class SchemeCard:
     """A record is made of several samples of its batch (rivals only)."""
     invertible: bool = True
     """The owner can go back, so that shards can be re-keyed without the photographs."""
+    turnable: bool = False
+    """There is no way back, but the key ends in a matrix that can be taken off a record, noise and
+    all, and replaced by that of another key of this scheme (`Obfuscator.unturn`)."""
     comparison_only: bool = False
     """A rival measured on the board; keys for it are not made."""
 
@@ -56,7 +59,8 @@ class SchemeCard:
 class Obfuscator(ABC):
     """A scheme under one key. Holds key material, so it refuses to be pickled or copied.
 
-    Subclasses write `_records`, and `_features` where there is an inverse.
+    Subclasses write `_records`; `_features` where there is an inverse; `_unturned` and `_turned`
+    where the key's last matrix can be exchanged.
 
     Args:
         shape: Tokens and width of the features.
@@ -129,6 +133,34 @@ class Obfuscator(ABC):
         _check_tokens(records, self.record_shape, "records", "give records made under this key")
         return self._features(records)
 
+    @final
+    def unturn(self, records: Float[Tensor, "b m e"]) -> Float[Tensor, "b m e"]:
+        """Take the key's last matrix off records; what noise they hold stays in them.
+
+        Raises:
+            NoInverseError: The scheme has no such matrix (`SchemeCard.turnable`).
+            ShapeError: The records are of another shape, or not finite.
+
+        Trust: owner only; without the matrix, the output is noise and a face.
+        """
+        _check_tokens(records, self.record_shape, "records", "give records made under this key")
+        return self._unturned(records)
+
+    @final
+    def turn(self, unturned: Float[Tensor, "b m e"]) -> Float[Tensor, "b m e"]:
+        """Put the key's last matrix on what `unturn` of another key of this scheme gave.
+
+        The record is what this key would have made with the other's noise and order of tokens, if
+        both keys hold the same statistics.
+
+        Raises:
+            NoInverseError, ShapeError: As in `unturn`.
+
+        Trust: owner only; the output may cross the border as `obfuscate`'s may.
+        """
+        _check_tokens(unturned, self.record_shape, "records", "give what `unturn` returned")
+        return self._turned(unturned)
+
     @abstractmethod
     def _records(self, samples: Tensor) -> Tensor:
         """Turn checked samples, at least one, into records."""
@@ -143,6 +175,14 @@ class Obfuscator(ABC):
             f"{type(self).__name__} has no inverse: its records keep too little of the features; "
             "make new records from the photographs"
         )
+
+    def _unturned(self, records: Tensor) -> Tensor:
+        """Take the last matrix off checked records."""
+        raise NoInverseError(f"{type(self).__name__} has no last matrix that could be exchanged")
+
+    def _turned(self, unturned: Tensor) -> Tensor:
+        """Put the last matrix on."""
+        raise NoInverseError(f"{type(self).__name__} has no last matrix that could be exchanged")
 
     def _made(self, samples: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
         if self.reads == "crops":

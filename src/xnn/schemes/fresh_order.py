@@ -18,7 +18,8 @@ from xnn.types import TokenShape
 class FreshOrderObfuscator(Obfuscator):
     """Multiplies tokens by a matrix and puts those of each record in an order of its own.
 
-    The order follows from the features, which only the photograph has; so there is no way back.
+    The order follows from the features, which only the photograph has; so there is no way back. The
+    matrix can be exchanged, and the order stays.
 
     Args:
         shape: Tokens and width.
@@ -35,7 +36,14 @@ class FreshOrderObfuscator(Obfuscator):
 
     def _records(self, samples: Tensor) -> Tensor:
         orders = self._chance.of(samples).orders(self.shape.n)
-        return reordered(samples, orders) @ self._matrix.to(samples.dtype)
+        return self._turned(reordered(samples, orders))
+
+    def _unturned(self, records: Tensor) -> Tensor:
+        # In float64, as in `paper`: the matrix may be ill-conditioned.
+        return (records.double() @ torch.linalg.inv(self._matrix)).to(records.dtype)
+
+    def _turned(self, unturned: Tensor) -> Tensor:
+        return unturned @ self._matrix.to(unturned.dtype)
 
 
 def reordered(tokens: Tensor, orders: Tensor) -> Tensor:
@@ -58,6 +66,7 @@ class FreshOrder(Scheme):
         fresh_order=True,
         randomised=True,
         invertible=False,
+        turnable=True,
     )
 
     def bind(self, shape: TokenShape, stream: KeyStream) -> FreshOrderObfuscator:

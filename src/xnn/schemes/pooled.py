@@ -16,7 +16,9 @@ extractor knows (its large directions mean something) and leaves an attacker som
 and the scatter within and between classes still tell of R. The noise buries them: they are
 estimated from a whole upload, so that s decides how many records or known pairs it takes.
 
-W and m stay with the owner. Means and noise do not come back: there is no inverse.
+W and m stay with the owner. Means and noise do not come back: there is no inverse. But R, where it
+is whole and no secret layer stands before it, can be exchanged for another key's: turned noise is
+noise as before.
 """
 
 import math
@@ -76,6 +78,8 @@ class PooledObfuscator(Obfuscator):
         whole = whitening.astype(np.float64)
         maps = [*layers, rotation]
         self._maps = [torch.from_numpy(m) for m in (whole @ maps[0], *maps[1:])]
+        exchangeable = not layers and rotation.shape[0] == rotation.shape[1]
+        self._rotation = torch.from_numpy(rotation) if exchangeable else None
         self._chance = chance
         self._strength = strength
 
@@ -91,6 +95,16 @@ class PooledObfuscator(Obfuscator):
             return records
         noise = self._chance.of(samples).normals(self.record_shape.d)[:, None]
         return records + self._strength * noise.to(records.dtype)
+
+    def _unturned(self, records: Tensor) -> Tensor:
+        if self._rotation is None:
+            return super()._unturned(records)
+        return records @ self._rotation.T.to(records.dtype)
+
+    def _turned(self, unturned: Tensor) -> Tensor:
+        if self._rotation is None:
+            return super()._turned(unturned)
+        return unturned @ self._rotation.to(unturned.dtype)
 
 
 def bounded(rows: Float32[Tensor, "b d"] | Float64[Tensor, "b d"]) -> Tensor:
@@ -184,6 +198,7 @@ class Pooled(Scheme):
             linear=False,
             randomised=strength > 0,
             invertible=False,
+            turnable=layers == 0 and share == 1,
             fitted=True,
         )
 

@@ -60,17 +60,23 @@ class StandardOrderObfuscator(Obfuscator):
         self._strength = strength
 
     def _quiet_records(self, samples: Tensor) -> Tensor:
-        return self._turned(samples, self._chance.of(samples).orders(self.shape.n))
+        return self._quiet(samples, self._chance.of(samples).orders(self.shape.n))
 
     def _records(self, samples: Tensor) -> Tensor:
         draws = self._chance.of(samples)
-        records = self._turned(samples, draws.orders(self.shape.n))
+        records = self._quiet(samples, draws.orders(self.shape.n))
         noise = draws.normals(self.shape.n * self.shape.d).reshape(samples.shape)
         return records + self._strength * noise.to(samples.dtype)
 
-    def _turned(self, samples: Tensor, orders: Tensor) -> Tensor:
+    def _quiet(self, samples: Tensor, orders: Tensor) -> Tensor:
         standard = (samples - self._mean.to(samples.dtype)) / self._deviation.to(samples.dtype)
-        return reordered(standard, orders) @ self._rotation.to(samples.dtype)
+        return self._turned(reordered(standard, orders))
+
+    def _unturned(self, records: Tensor) -> Tensor:
+        return records @ self._rotation.T.to(records.dtype)
+
+    def _turned(self, unturned: Tensor) -> Tensor:
+        return unturned @ self._rotation.to(unturned.dtype)
 
 
 @final
@@ -108,6 +114,7 @@ class StandardOrder(Scheme):
             fresh_order=True,
             randomised=True,
             invertible=False,
+            turnable=True,
             fitted=True,
         )
 

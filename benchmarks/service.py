@@ -290,13 +290,10 @@ def summary(seconds: list[float]) -> dict[str, float]:
     return {"p50_ms": round(p50, 2), "p95_ms": round(p95, 2), "p99_ms": round(p99, 2)}
 
 
-def measure(options: argparse.Namespace, tail: TailConfig, folder: Path) -> dict[str, Any]:
-    """Measure one student."""
-    bundles = random_bundle(folder / "bundles", tail)
-    site = Site.make(folder / "site", bundles, SETTINGS)
-    fill(site, options.gallery, tail.output_dim)
-    server = Running(site).wait_until_ready()
-    load = Load(server, options.records)
+def in_turns(
+    server: Running, load: Load, bundles: Path, options: argparse.Namespace
+) -> tuple[int, list[dict[str, float]], list[dict[str, float]], list[dict[str, Any]]]:
+    """Return the best batch, throughput and latency of each turn, and latency by offered load."""
     asyncio.run(load.closed(4, 2.0))  # to warm up
     best = max(BATCHES, key=lambda b: b / statistics.median(bare(str(bundles), b, 2.0)))
     turns, latency_turns = [], []
@@ -311,12 +308,25 @@ def measure(options: argparse.Namespace, tail: TailConfig, folder: Path) -> dict
                 for count in (1, options.records)
             ]
     saturation = statistics.median(turn["service"] for turn in turns) / options.records
-    loads = []
+    loads: list[dict[str, Any]] = []
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
         latencies = asyncio.run(load.offered(share * saturation, options.seconds * 2))
         row = {"share_of_saturation": share, "messages_per_s": round(share * saturation, 2)}
         loads.append(row | summary(latencies) | {"messages": len(latencies)})
-    server.stop()
+    return best, turns, latency_turns, loads
+
+
+def measure(options: argparse.Namespace, tail: TailConfig, folder: Path) -> dict[str, Any]:
+    """Measure one student."""
+    bundles = random_bundle(folder / "bundles", tail)
+    site = Site.make(folder / "site", bundles, SETTINGS)
+    fill(site, options.gallery, tail.output_dim)
+    server = Running(site).wait_until_ready()
+    load = Load(server, options.records)
+    try:
+        best, turns, latency_turns, loads = in_turns(server, load, bundles, options)
+    finally:
+        server.kill()
     return {
         "student": f"paper tail, {tail.tail_depth} blocks on {tail.n}x{tail.d}, random weights",
         "best_batch_of_the_student": best,

@@ -61,7 +61,9 @@ def audit(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Show rebuilt faces beside the truth; owner only.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Processes side by side.", min=1)] = 2,
+    workers: Annotated[
+        int, typer.Option(help="Processes side by side; a device is audited in one.", min=1)
+    ] = 2,
 ) -> None:
     """Run the worst applicable attacks on an upload, or on a device, and judge it by a policy.
 

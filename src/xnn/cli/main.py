@@ -2,7 +2,9 @@
 
 import importlib
 import importlib.metadata
+import inspect
 import os
+import re
 import sys
 import traceback
 from typing import Annotated, Any
@@ -58,7 +60,15 @@ class LazyCommands(TyperGroup):
             single.command(cmd_name)(found)
             command = typer.main.get_command(single)
         command.name = cmd_name
+        _let_help_flow(command)
         return command
+
+
+def _let_help_flow(command: Any) -> None:
+    """Join the lines of each paragraph of a help text: terminals have widths of their own."""
+    command.help = re.sub(r"(?<!\n)\n(?![\n -])", " ", inspect.cleandoc(command.help or ""))
+    for inner in getattr(command, "commands", {}).values():
+        _let_help_flow(inner)
 
 
 app = typer.Typer(

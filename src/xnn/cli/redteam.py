@@ -71,7 +71,8 @@ def board(
     split_depth: SplitDepth = None,
     max_subjects: MaxSubjects = None,
     only_finished: Annotated[
-        bool, typer.Option(help="Write what is finished so far; run nothing.")
+        bool,
+        typer.Option("--only-finished", help="Write what is finished so far; run nothing."),
     ] = False,
 ) -> None:
     """Every defence against every attack that applies, with what it costs in recognition.

@@ -56,7 +56,7 @@ def build(
     record_type: Annotated[
         str, typer.Option(help="float32, float16, bfloat16 or int8 (a scale per token).")
     ] = "float16",
-    mirror: Annotated[bool, typer.Option(help="Add mirrored training crops.")] = False,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Add mirrored training crops.")] = False,
     batch_size: Annotated[int, typer.Option(help="Crops per extractor call.", min=1)] = 64,
     records_per_shard: Annotated[
         int | None, typer.Option(help="Records in a file.", show_default="64 MiB worth", min=1)

@@ -130,13 +130,13 @@ def test_finished_cells_are_not_measured_again(
     calls: list[tuple[str, int]] = []
     real = utility.train_and_test
 
-    def counted(*arguments: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
         _, _, obfuscator, _, seed = arguments
         scheme = "plain" if isinstance(obfuscator, PlainObfuscator) else "paper"
         calls.append((scheme, seed))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(utility, "train_and_test", counted)
     with pytest.raises(KeyboardInterrupt):

@@ -83,5 +83,16 @@ def other_fitted_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
 
 
 @pytest.fixture
+def bounded_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
+    """Of a scheme with two photographs in a class at most."""
+    return make_key(tmp_path / "keys", extractor, "pooled-noise-4-by-2")
+
+
+@pytest.fixture
+def other_bounded_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
+    return make_key(tmp_path / "keys", extractor, "pooled-noise-4-by-2")
+
+
+@pytest.fixture
 def plain_keyfile(extractor: Extractor, tmp_path: Path) -> KeyFile:
     return make_key(tmp_path / "keys", extractor, "plain")

@@ -77,6 +77,18 @@ def test_the_observation_and_its_truth_fit_together(victim: Party, public: Party
         assert getattr(seen, name) is None, name
 
 
+def test_a_scheme_that_bounds_its_classes(victim: Party, public: Party) -> None:
+    scheme = "pooled-noise-4-by-2"
+    seen, truth = scenario(victim, public).play(scheme, card(), Knowledge(), seed=3)
+    assert seen.labels is not None
+    numbers, sizes = np.unique(seen.labels, return_counts=True)
+    assert sizes.max() == 2
+    assert list(numbers) == list(range(len(numbers)))
+    assert truth.class_suspects is not None
+    assert len(truth.class_suspects) == len(numbers) > len(seen.gallery)
+    assert np.array_equal(truth.class_suspects[seen.labels[seen.probes]], truth.labels)
+
+
 def test_the_attacker_holds_no_clean_record(victim: Party, public: Party) -> None:
     seen, truth = scenario(victim, public).play("paper", card(), Knowledge(), seed=0)
     assert truth.key is not None

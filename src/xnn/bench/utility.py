@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from xnn.bench.cells import CellStore, fingerprint
 from xnn.bench.features import EmbeddingTable, FeatureTable, SampleTable
@@ -24,7 +24,7 @@ from xnn.faces.splits import SplitSettings, split_faces
 from xnn.metrics.evaluation import Measured, evaluate_embeddings, pooled_rows
 from xnn.models.tail_config import TailConfig
 from xnn.owner.evaluate import PROTOCOLS, number_subjects
-from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.schemes import KeyStream, Obfuscator, divide_classes, find_scheme
 from xnn.shards.records import RecordType, check_record_type, decode, encode
 from xnn.training.config import TrainConfig
 from xnn.training.loop import fit, new_tail_and_head
@@ -96,7 +96,10 @@ def measure_utility(
                 report(f"{scheme}, seed {seed}")
                 fitted = find_scheme(scheme).fit(features.of(split.only("train").samples))
                 obfuscator = fitted.bind(card.shape, KeyStream.fresh())
-                found = train_and_test(split, features, obfuscator, settings, seed)
+                most = fitted.card.photographs_per_class
+                found = train_and_test(
+                    split, features, obfuscator, settings, seed, photographs_per_class=most
+                )
                 cells.save(facts, *found)
             measured, details = found
             per_scheme.setdefault(scheme, []).append(measured)
@@ -114,12 +117,22 @@ def train_and_test(
     obfuscator: Obfuscator,
     settings: UtilitySettings,
     seed: int,
+    *,
+    photographs_per_class: int | None = None,
 ) -> tuple[tuple[Measured, ...], dict[str, Any]]:
     """Train a tail on the records of one key and test it.
 
     The cloud trains and validates on records; the tests are the owner's, at home, without a
     scheme's noise. Two calls with the same split and seed resample the same subjects, so that
     their replicates may be subtracted.
+
+    Args:
+        split: Divided.
+        features: What the scheme reads, of all samples.
+        obfuscator: Under the key.
+        settings: See there; scheme and seeds are the caller's.
+        seed: Of training, and of who is in which class.
+        photographs_per_class: As the scheme's card says.
 
     Returns:
         The rates of both protocols, and seconds, steps and the trainer's waiting for data.
@@ -132,10 +145,14 @@ def train_and_test(
 
     train, val = split.only("train"), split.only("val")
     copies = 2 if settings.mirror else 1
-    source = ArraySource(
-        records(train, mirror=settings.mirror), np.tile(number_subjects(train.samples), copies)
-    )
-    val_source = ArraySource(records(val), number_subjects(val.samples))
+
+    def classes(part: FaceSet) -> Int64[np.ndarray, " r"]:
+        people = number_subjects(part.samples)
+        order = np.random.default_rng((seed, 0xC1A5)).permutation(len(people))
+        return divide_classes(people, photographs_per_class, order)
+
+    source = ArraySource(records(train, mirror=settings.mirror), np.tile(classes(train), copies))
+    val_source = ArraySource(records(val), classes(val))
     config = replace(settings.train, seed=seed)
     tail, head = new_tail_and_head(settings.tail, source.num_classes, config)
     with tempfile.TemporaryDirectory(prefix="xnn-bench-") as folder:

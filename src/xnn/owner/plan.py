@@ -13,6 +13,7 @@ from xnn.faces.dataset import FaceSet
 from xnn.files import canonical_json, disk_errors
 from xnn.owner.arrangement import arrange
 from xnn.owner.binding import record_shape_of
+from xnn.owner.class_parts import in_parts
 from xnn.secret import SecretKey
 from xnn.shards.manifest import SHARD_SPLITS, ShardSplit
 from xnn.shards.records import RecordType, check_record_type, record_bytes
@@ -70,7 +71,7 @@ class BuildPlan:
 
     shards: tuple[ShardPlan, ...]
     class_numbers: dict[ShardSplit, dict[SubjectId, int]] = field(repr=False)
-    """The map that never leaves the owner."""
+    """The map that never leaves the owner; somebody with several classes has as many entries."""
     digest: str
     """Names everything that decides the bytes; keyed, so it tells outsiders nothing."""
 
@@ -107,6 +108,7 @@ def plan_build(faces: FaceSet, key: SecretKey, settings: BuildSettings) -> Build
                 "or hold out fewer subjects"
             )
         if part.samples:
+            part = in_parts(part, key, split)
             items, numbers[split] = _arranged_items(part, key, split, settings)
             shards += _cut(items, split, _shard_size(key, settings))
     return BuildPlan(

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from xnn.errors import NoInverseError
+from xnn.errors import ConfigError, NoInverseError
 from xnn.owner.arrangement import arrange
 from xnn.owner.binding import bind_key, record_shape_of
 from xnn.owner.statistics import (
@@ -65,7 +65,8 @@ def rekey_shards(
     Raises:
         NoInverseError: The old key's scheme has neither, or the new key is for another scheme than
             records can be turned to; nothing is read or written.
-        ConfigError: The new key has measured something else already.
+        ConfigError: The new key has measured something else already, or its scheme bounds the
+            photographs of a class.
         KeyMismatchError: `old` did not make these shards, or a key is for another
             extractor or another version of its scheme.
         CorruptError: A shard or the old subject map was altered; nothing is written before all
@@ -138,6 +139,12 @@ def _invertible(key: SecretKey) -> bool:
 
 def _require_way(old: SecretKey, new: SecretKey) -> None:
     scheme, wanted = old.scope.scheme, new.scope.scheme
+    few, fewer = (find_scheme(name).card.photographs_per_class for name in (scheme, wanted))
+    if fewer is not None and few != fewer:
+        raise ConfigError(
+            f"scheme {wanted!r} allows {fewer} photographs in a class, and re-keying keeps the "
+            f"classes of {scheme!r}; build again from the photographs under the new key"
+        )
     if _invertible(old):
         return
     if not find_scheme(scheme).card.turnable:

@@ -18,7 +18,7 @@ from xnn.redteam.casting import Cast, Sizes, cast
 from xnn.redteam.judges import Bystanders
 from xnn.redteam.party import Party
 from xnn.redteam.truth import LinearKey, Truth, read_linear_key
-from xnn.schemes import KeyStream, Obfuscator, find_scheme
+from xnn.schemes import KeyStream, Obfuscator, divide_classes, find_scheme
 from xnn.shards.records import RecordType
 from xnn.types import TokenShape
 
@@ -88,7 +88,7 @@ class Scenario:
         card = find_scheme(scheme).card
         records = self._upload(uploaded, owners, card.reads)
         suspects = suspect_of[uploaded.labels]
-        classes = np.random.default_rng((seed, 0xC1A5)).permutation(len(parts.gallery))
+        classes = _class_numbers(suspects, len(parts.gallery), card.photographs_per_class, seed)
         other = self._other_upload(attack, scheme, shape, parts, seed)
         candidates = self._candidates(attack, parts, seed)
         observation = Observation(
@@ -96,7 +96,7 @@ class Scenario:
             shape=shape,
             knowledge=knowledge,
             records=records,
-            labels=classes[suspects] if knowledge.labels else None,
+            labels=classes if knowledge.labels else None,
             probes=parts.probes,
             gallery=_named(self.victim, parts.gallery, suspect_of),
             public=self._public_faces(knowledge, parts),
@@ -107,7 +107,7 @@ class Scenario:
             key=owners[0] if knowledge.key else None,
             other_upload=other.records,
             candidates=candidates.faces,
-            tail=self.train_tail(records, classes[suspects]) if attack.needs_tail else None,
+            tail=self.train_tail(records, classes) if attack.needs_tail else None,
         )
         truth = Truth(
             extractor=self.victim.extractor,
@@ -119,7 +119,7 @@ class Scenario:
             upload_rows=other.rows,
             members=candidates.members,
             candidate_labels=candidates.people,
-            class_suspects=np.argsort(classes)[np.unique(classes[suspects])],
+            class_suspects=suspects[np.unique(classes, return_index=True)[1]],
         )
         return observation, truth
 
@@ -232,6 +232,17 @@ def _suspect_numbers(victim: Party, parts: Cast) -> Int64[np.ndarray, " s"]:
     numbers = np.full(int(victim.faces.labels.max()) + 1, -1, dtype=np.int64)
     numbers[subjects] = np.arange(len(subjects))
     return numbers
+
+
+def _class_numbers(
+    suspects: Int64[np.ndarray, " r"], num_suspects: int, most: int | None, seed: int
+) -> Int64[np.ndarray, " r"]:
+    """Return the class number of each record: of a suspect, or of a part of its records."""
+    rng = np.random.default_rng((seed, 0xC1A5))
+    if most is None:
+        return rng.permutation(num_suspects)[suspects]
+    classes = divide_classes(suspects, most, rng.permutation(len(suspects)))
+    return rng.permutation(int(classes.max()) + 1)[classes]
 
 
 def _counts(

@@ -83,7 +83,8 @@ def run_utility_cell(spec: UtilitySpec) -> tuple[tuple[Measured, ...], dict[str,
     features = _PartyTable(party, reads="features").of(split.only("train").samples)
     obfuscator = scheme.fit(features).bind(shape, KeyStream.fresh())
     table = _PartyTable(party, reads=scheme.card.reads)
-    return train_and_test(split, table, obfuscator, settings, spec.seed)
+    most = scheme.card.photographs_per_class
+    return train_and_test(split, table, obfuscator, settings, spec.seed, photographs_per_class=most)
 
 
 def _at_home(

@@ -3,6 +3,7 @@
 from xnn.errors import ConfigError
 from xnn.keystream import KeyStream
 from xnn.schemes.base import Obfuscator, Scheme, SchemeCard, Statistics
+from xnn.schemes.class_numbers import divide_classes, part_numbers
 from xnn.schemes.dctdp import FrequencyNoise
 from xnn.schemes.fresh_order import FreshOrder
 from xnn.schemes.guarantee import Guarantee
@@ -25,7 +26,9 @@ __all__ = [
     "Scheme",
     "SchemeCard",
     "Statistics",
+    "divide_classes",
     "find_scheme",
+    "part_numbers",
 ]
 
 _ALL: tuple[Scheme, ...] = (
@@ -46,6 +49,7 @@ _ALL: tuple[Scheme, ...] = (
     Pooled(name="pooled-layers-1-noise-2", strength=2.0, layers=1),
     Pooled(name="pooled-half-noise-2", strength=2.0, share=0.5),
     Pooled(name="pooled-noise-4", strength=4.0),
+    Pooled(name="pooled-noise-4-by-2", strength=4.0, photographs_per_class=2),
     Pooled(name="pooled-noise-6", strength=6.0),
     Pooled(name="pooled-noise-16", strength=16.0),
     # Rivals, for the board

@@ -52,6 +52,9 @@ class SchemeCard:
     turnable: bool = False
     """There is no way back, but the key ends in a matrix that can be taken off a record, noise and
     all, and replaced by that of another key of this scheme (`Obfuscator.unturn`)."""
+    photographs_per_class: int | None = None
+    """Most photographs under one class number: a person with more has several class numbers
+    (`xnn.schemes.class_numbers`)."""
     comparison_only: bool = False
     """A rival measured on the board; keys for it are not made."""
 

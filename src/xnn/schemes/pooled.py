@@ -162,6 +162,7 @@ class Pooled(Scheme):
         whiten: a.
         layers: Secret nonlinear layers.
         share: Of the width that is kept, in (0, 1].
+        photographs_per_class: Most of them under one class number; None for no bound.
         statistics: As `measure_pooled` returns them; None before fitting.
     """
 
@@ -173,9 +174,11 @@ class Pooled(Scheme):
         whiten: float = 0.25,
         layers: int = 0,
         share: float = 1.0,
+        photographs_per_class: int | None = None,
         statistics: Statistics | None = None,
     ) -> None:
         self._name = name
+        self._photographs_per_class = photographs_per_class
         self._strength = strength
         self._whiten = whiten
         self._layers = layers
@@ -184,11 +187,12 @@ class Pooled(Scheme):
         noise = f", in Gaussian noise of {strength:g} times its size" if strength else ""
         deep = f", through {layers} secret layer{'s' * (layers > 1)}" if layers else ""
         kept = f" to {share:g} of its width" if share < 1 else ""
+        few = f"; {photographs_per_class} photographs a class" if photographs_per_class else ""
         self.card = SchemeCard(
             name=name,
             version=1,
             summary=f"the mean token, whitened in part{deep} and turned by a secret rotation"
-            f"{kept}{noise}",
+            f"{kept}{noise}{few}",
             resists="unpaired statistics: there are no positions, and first and second moments say "
             "nothing of the key" + ("; known images, up to a number" if strength else ""),
             falls_to="known images, and a comparison of classes with suspects as a whole"
@@ -200,6 +204,7 @@ class Pooled(Scheme):
             invertible=False,
             turnable=layers == 0 and share == 1,
             fitted=True,
+            photographs_per_class=photographs_per_class,
         )
 
     def record_shape(self, shape: TokenShape) -> TokenShape:
@@ -220,6 +225,7 @@ class Pooled(Scheme):
             whiten=self._whiten,
             layers=self._layers,
             share=self._share,
+            photographs_per_class=self._photographs_per_class,
             statistics=statistics,
         )
 

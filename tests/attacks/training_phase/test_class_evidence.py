@@ -15,7 +15,14 @@ from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.knowledge import Knowledge
 from xnn.attacks.linker import Linker
 from xnn.attacks.observation import Observation
-from xnn.attacks.statistics.class_evidence import average_by_class, average_by_person, share_out
+from xnn.attacks.statistics.class_evidence import (
+    assigned,
+    average_by_class,
+    average_by_person,
+    classes_for_each,
+    share_out,
+)
+from xnn.attacks.statistics.class_merging import merged_classes
 from xnn.attacks.training_phase.class_averaging import ClassAveraging, ClassAveragingSettings
 from xnn.attacks.training_phase.label_size import LabelSize
 from xnn.errors import ConfigError, InsufficientDataError
@@ -163,3 +170,29 @@ def test_averages_equal_slow_ones() -> None:
     persons = average_by_person(scores, labels)
     assert np.allclose(persons[:, 0], scores[:, [1, 3]].mean(axis=1))
     assert np.allclose(persons[:, 1], scores[:, 4])
+
+
+def test_people_are_shared_out_no_more_often_than_they_have_classes() -> None:
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(8), 3)
+    belief = 3.0 * (person[:, None] == np.arange(8)) + rng.normal(size=(24, 8))
+    assert classes_for_each(*belief.shape) == 3
+    shared = share_out(belief)
+    assert np.allclose(shared.sum(axis=1), 1)
+    assert np.all(shared.sum(axis=0) < 3.01)
+    classes, people = assigned(belief)
+    assert list(classes) == list(range(24))
+    assert list(np.bincount(people)) == [3] * 8
+    assert np.mean(people == person) > 0.8
+    one = np.array([[2.0, 1.9], [2.0, 0.0]])
+    assert [list(found) for found in assigned(one)] == [[0, 1], [1, 0]], "one to one, as before"
+
+
+def test_classes_that_point_the_same_way_are_merged() -> None:
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(6), 4)
+    vectors = rng.normal(size=(6, 40))[person] + 0.3 * rng.normal(size=(24, 40))
+    groups = merged_classes(vectors * rng.uniform(0.5, 2, size=(24, 1)), 6)
+    assert len(np.unique(groups)) == 6
+    assert np.array_equal(groups[:, None] == groups, person[:, None] == person)
+    assert list(merged_classes(vectors[:5], 6)) == [0, 1, 2, 3, 4], "no more than people"

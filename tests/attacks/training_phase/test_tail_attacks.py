@@ -21,7 +21,7 @@ from xnn.errors import ConfigError, InsufficientDataError
 from xnn.metrics import roc_auc
 from xnn.models.tail import Tail
 from xnn.models.tail_config import TailConfig
-from xnn.schemes import SCHEMES, KeyStream, find_scheme
+from xnn.schemes import SCHEMES, KeyStream, divide_classes, find_scheme
 from xnn.training.loop import fit, new_tail_and_head
 from xnn.training.presets import adamw_tail, tiny
 from xnn.training.source import ArraySource
@@ -207,6 +207,20 @@ def test_classes_are_named_by_their_angles(
         assert answer.details["read"] == "angles"
         right.append(one.rank_1(answer.scores))
     assert np.mean(right) > 0.3  # chance is 1 / 24
+
+
+def test_angles_between_classes_of_which_a_person_has_several(
+    played: Callable[..., tuple], tmp_path: Path
+) -> None:
+    right = []
+    for seed in range(3):
+        held, _, one = played("plain", seed, people=24)
+        order = np.random.default_rng(seed).permutation(len(held.labels))
+        parts = replace(held, labels=divide_classes(held.labels, 3, order))
+        answer = TailInversion(MATCHING).run(parts, seed=seed, work_dir=tmp_path)
+        assert answer.classes.shape == (2 * 24, 24)
+        right.append(one.rank_1(answer.scores))
+    assert np.mean(right) > 0.2  # chance is 1 / 24
 
 
 def test_one_record_is_fingerprinted_by_the_whitening(

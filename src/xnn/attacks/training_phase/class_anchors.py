@@ -22,11 +22,11 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.optimize import linear_sum_assignment
 
 from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.observation import KnownPairs, Observation, OwnFaces
+from xnn.attacks.statistics.class_evidence import assigned
 from xnn.attacks.statistics.class_vectors import class_vectors
 from xnn.attacks.statistics.pair_rows import rows_of_pairs
 from xnn.errors import InsufficientDataError
@@ -127,7 +127,7 @@ class ClassAnchors(Attack):
     ) -> Float64[np.ndarray, "c g"]:
         """Learn a map from classes to faces on known pairs and the surest matches."""
         settings = self._settings
-        classes, people = linear_sum_assignment(-belief)
+        classes, people = assigned(belief)
         share = settings.first_share + (1 - settings.first_share) * number / settings.rounds
         surest = np.argsort(-belief[classes, people], kind="stable")[: round(share * len(classes))]
         rows = np.concatenate([theirs[anchors.classes], theirs[classes[surest]]])

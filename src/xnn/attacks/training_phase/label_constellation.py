@@ -28,6 +28,8 @@ from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.observation import Observation, OwnFaces
 from xnn.attacks.own_keys import OwnKeys
 from xnn.attacks.statistics.bred_matching import BreedingSettings, bred_matching
+from xnn.attacks.statistics.class_merging import merged_classes
+from xnn.attacks.statistics.class_vectors import class_vectors
 from xnn.attacks.statistics.graph_matching import Match
 from xnn.attacks.statistics.resemblance import (
     embedding_map,
@@ -100,15 +102,20 @@ class LabelConstellation(Attack):
                 f"{len(classes)} classes and {len(people)} people; a constellation needs at least "
                 f"{_FEWEST_CLASSES} of both"
             )
+        groups = np.arange(len(classes))
+        if len(classes) > len(people):
+            groups = merged_classes(class_vectors(observation.records, members), len(people))
+        members = groups[members]
         weights = self._learn_weights(observation, members, seed)
         theirs = _mixed(record_layers(observation.records, members, seed=seed), weights)
         ours = standardised(embedding_map(observation.gallery, observation.public))
         belief, agreement = match_maps(theirs, ours, settings=self._settings.breeding, rng=rng)
         return Answer(
             scores=belief[members[observation.probes]][:, photographs],
-            classes=belief,
+            classes=belief[groups],
             details={
                 "agreement": agreement,
+                "groups": len(belief),
                 "weights": {name: round(weight, 3) for name, weight in weights.items()},
             },
         )

@@ -17,7 +17,7 @@ from xnn.attacks.observation import Observation
 from xnn.attacks.statistics.class_evidence import share_out
 from xnn.attacks.training_phase.class_averaging import scores_of_probes
 from xnn.errors import InsufficientDataError
-from xnn.schemes import SchemeCard
+from xnn.schemes import SchemeCard, find_scheme
 
 _EXACT = 0.01
 """Error taken for counts that are said to be exact: ties must not divide by zero."""
@@ -59,6 +59,9 @@ class LabelSize(Attack):
                 f"label-size needs class numbers and a count for each of {len(people)} suspects"
             )
         sizes = np.unique(observation.labels, return_counts=True)[1]
+        if observation.scheme:
+            most = find_scheme(observation.scheme).card.photographs_per_class
+            counts = counts if most is None else counts / np.maximum(1, np.ceil(counts / most))
         error = max(observation.knowledge.suspect_counts_error or 0.0, _EXACT)
         apart = np.log(sizes)[:, None] - np.log(np.maximum(counts, 0.5))[None, :]
         likely = share_out(-0.5 * np.square(apart / error))

@@ -12,6 +12,7 @@ from xnn.attacks.observation import Observation
 from xnn.attacks.statistics.class_vectors import class_vectors
 from xnn.attacks.training_phase.class_anchors import AnchorSettings, ClassAnchors
 from xnn.errors import InsufficientDataError
+from xnn.schemes import divide_classes
 
 World = Callable[..., tuple[Observation, np.ndarray]]
 
@@ -34,6 +35,18 @@ def test_a_few_pairs_name_the_other_classes(world: World, scheme: str, tmp_path:
         for seed in range(2)
     ]
     assert all(belief is not None and belief.shape == (24, 24) for belief in before)
+
+
+@pytest.mark.parametrize("scheme", ["plain", "paper"])
+def test_people_with_several_classes(world: World, scheme: str, tmp_path: Path) -> None:
+    rates = []
+    for seed in range(2):
+        observation, truth = world(scheme, pairs=16, seed=seed)
+        order = np.random.default_rng(seed).permutation(len(observation.labels))
+        parts = replace(observation, labels=divide_classes(observation.labels, 4, order))
+        assert len(np.unique(parts.labels)) == 2 * 24
+        rates.append(linked(parts, truth, tmp_path))
+    assert np.mean(rates) > 0.4  # chance is 1 / 24
 
 
 def test_noise_gives_no_more_than_the_known_classes(world: World, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from xnn.attacks.training_phase.label_constellation import (
     LabelConstellation,
 )
 from xnn.errors import InsufficientDataError
+from xnn.schemes import divide_classes
 
 World = Callable[..., tuple[Observation, np.ndarray]]
 
@@ -36,6 +37,20 @@ def linked(observation: Observation, truth: np.ndarray, tmp_path: Path, seed: in
 def test_classes_find_their_people(world: World, scheme: str, tmp_path: Path) -> None:
     rates = [linked(*world(scheme, seed=seed), tmp_path, seed) for seed in range(2)]
     assert np.mean(rates) > 0.5  # chance is 1 / 24
+
+
+def test_classes_of_one_person_are_put_together_first(world: World, tmp_path: Path) -> None:
+    rates = []
+    for seed in range(2):
+        observation, truth = world("paper", seed=seed)
+        order = np.random.default_rng(seed).permutation(len(observation.labels))
+        parts = replace(observation, labels=divide_classes(observation.labels, 4, order))
+        answer = LabelConstellation(BRIEF).run(parts, seed=seed, work_dir=tmp_path)
+        assert answer.classes is not None
+        assert answer.classes.shape == (2 * 24, 24)
+        assert answer.details["groups"] <= 24
+        rates.append(np.mean(answer.scores.argmax(axis=1) == truth))
+    assert np.mean(rates) > 0.3  # chance is 1 / 24
 
 
 def test_noise_gives_chance(world: World, tmp_path: Path) -> None:

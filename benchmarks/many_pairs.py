@@ -22,13 +22,14 @@ from xnn.files import write_json
 from xnn.metrics.evaluation import Measured, pooled_rows
 from xnn.redteam.attempt import attempt
 from xnn.redteam.casting import Sizes
-from xnn.redteam.cell import scenario_of
+from xnn.redteam.cell import CellSpec, scenario_of
 from xnn.redteam.scenario import Scenario
 from xnn.redteam.trials import Trial
 from xnn.schemes import find_scheme
 
 ROOT = Path(__file__).parents[1]
 SIZES = Sizes(records=2000, probes=300, public=2000)
+SCHEMES = "plain,pooled-noise-4,pooled-noise-4-by-2,pooled-noise-6"
 ATTACKS = "class-anchors,known-plaintext,learned-inversion"
 
 
@@ -36,17 +37,19 @@ def main() -> int:
     """Measure, or skip loudly where there are no faces."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--extractor", default="dlib")
-    parser.add_argument("--schemes", default="plain,pooled,pooled-noise-4,pooled-noise-6")
+    parser.add_argument("--schemes", default=SCHEMES)
     parser.add_argument("--attacks", default=ATTACKS)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--features", type=Path, required=True, help="folder for kept features")
     options = parser.parse_args()
-    faces = Path(os.environ.get("FACES", ROOT.parent / "shared" / "data"))
-    if not (faces / "celeba").is_dir() or not (faces / "lfw").is_dir():
-        print(f"SKIPPED: no celeba/ and lfw/ below {faces.name}; set FACES", file=sys.stderr)
+    faces = face_sets()
+    if faces is None:
         return 0
-    scenario = open_scenario(options, faces)
+    spec = open_spec(options.extractor, options.features, faces)
+    scenario = dataclasses.replace(
+        scenario_of(dataclasses.replace(spec, sizes=SIZES)), pairs_by_person=True
+    )
     rows = [
         row
         for scheme in options.schemes.split(",")
@@ -68,25 +71,29 @@ def main() -> int:
     return 0
 
 
-def open_scenario(options: argparse.Namespace, faces: Path) -> Scenario:
-    """Return the scenario of the board, with pairs drawn person by person."""
+def face_sets() -> Path | None:
+    """Return the folder with both face sets, or say that there is none."""
+    faces = Path(os.environ.get("FACES", ROOT.parent / "shared" / "data"))
+    if (faces / "celeba").is_dir() and (faces / "lfw").is_dir():
+        return faces
+    print(f"SKIPPED: no celeba/ and lfw/ below {faces.name}; set FACES", file=sys.stderr)
+    return None
+
+
+def open_spec(extractor: str, features: Path, faces: Path) -> CellSpec:
+    """Return a cell of the board with its parties, as the others begin with."""
     ours, theirs, _ = load_parties(
-        load_faces(faces / "celeba"),
-        load_faces(faces / "lfw"),
-        load_extractor(options.extractor),
-        options.features,
+        load_faces(faces / "celeba"), load_faces(faces / "lfw"), load_extractor(extractor), features
     )
-    spec = base_spec(
+    return base_spec(
         ours,
         theirs,
-        options.features,
-        extractor=options.extractor,
+        features,
+        extractor=extractor,
         split_depth=None,
         scheme="plain",
         trial=Trial(attack="class-anchors", knowledge=Knowledge()),
     )
-    scenario = scenario_of(dataclasses.replace(spec, sizes=SIZES))
-    return dataclasses.replace(scenario, pairs_by_person=True)
 
 
 def measure(

@@ -16,10 +16,10 @@ SubjectId = NewType("SubjectId", str)
 KeyId = NewType("KeyId", str)
 """Public name of a secret key: a digest that reveals nothing of it."""
 
-DEFAULT_SCHEME = "pooled-noise-6"
+DEFAULT_SCHEME = "pooled-noise-4-by-2"
 """Of a new key where none is named: no attack on the board broke it without a pair, and known pairs
-tell least of people of whom none is known, at a cost that cannot be told from that of less noise.
-What it costs and what it does not withstand: docs/schemes.md."""
+tell least, of people of whom none is known as of everybody. What it costs and what it does not
+withstand: docs/schemes.md."""
 
 CROP_SIZE_PX = 112
 """Side of an aligned face crop: the ArcFace template."""

@@ -58,10 +58,16 @@ def test_from_faces_to_a_tested_tail(xnn, crops: Path, tmp_path: Path) -> None:
     assert shown["records_made"] == built["train_records"] + built["val_records"]
     assert shown["uploads"] == 1
 
-    outcome = xnn("key", "new", tmp_path / "new.key", "--dataset", "orl")
-    new = outcome.result
-    assert new["scheme"] == "pooled-noise-6"
-    assert not outcome.stderr
+    default = xnn("key", "new", tmp_path / "default.key", "--dataset", "orl")
+    assert default.result["scheme"] == "pooled-noise-4-by-2"
+    assert not default.stderr
+    named = ("--dataset", "orl", "--scheme", "pooled-noise-6")
+    new = xnn("key", "new", tmp_path / "new.key", *named).result
+    refused = xnn(
+        *("shard", "rekey", shards, "--from", key, "--to", tmp_path / "default.key"),
+        *("--out", tmp_path / "moved"),
+    )
+    assert "allows 2 photographs in a class" in refused.error
     moved = xnn(
         *("shard", "rekey", shards, "--from", key, "--to", tmp_path / "new.key"),
         *("--out", tmp_path / "moved"),
@@ -69,7 +75,7 @@ def test_from_faces_to_a_tested_tail(xnn, crops: Path, tmp_path: Path) -> None:
     assert moved["key_id"] == new["key_id"] != made["key_id"]
     assert moved["train_records"] == built["train_records"]
     assert xnn("shard", "verify", tmp_path / "moved").result["verified"]
-    third = xnn("key", "new", tmp_path / "third.key", "--dataset", "orl").result
+    third = xnn("key", "new", tmp_path / "third.key", *named).result
     turned = xnn(
         *("shard", "rekey", tmp_path / "moved", "--from", tmp_path / "new.key"),
         *("--to", tmp_path / "third.key", "--out", tmp_path / "turned"),

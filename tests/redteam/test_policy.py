@@ -94,6 +94,7 @@ def test_the_default_policy_speaks_of_four_things() -> None:
         ("paper", [False, False, False, False]),
         ("pooled-noise-2", [True, False, True, None]),
         ("pooled-noise-4", [True, True, True, None]),
+        ("pooled-noise-4-by-2", [True, True, True, None]),
         ("pooled-noise-6", [True, True, True, None]),
     ],
 )

@@ -54,6 +54,7 @@ def facts_of_upload(
     num_records, num_classes = manifest.num_records("train"), manifest.num_classes.get("train", 0)
     size = record_bytes(manifest.n, manifest.d, manifest.record_type)
     largest = int(np.bincount(shards.split("train").labels).max())
+    several = scheme.card.photographs_per_class is not None
     agreement = result.agreement or {"reason": "there are none"}
     return _facts(
         shards.folder.name,
@@ -61,7 +62,7 @@ def facts_of_upload(
         policy,
         result,
         audited=(
-            f"{num_records} records of {num_classes} people, {size} bytes each, scheme "
+            f"{num_records} records {_people(num_classes, several)}, {size} bytes each, scheme "
             f"{manifest.scheme} behind {manifest.extractor.get('name')}, key {manifest.key_id}. "
             f"Known to fall to: {scheme.card.falls_to}.",
             agreement_sentence(agreement),
@@ -72,7 +73,7 @@ def facts_of_upload(
             f"{sets[0]} play the victims, so that the truth is known; the attacker owns faces of "
             f"{sets[1]}{_less(copies)}. {_budget(result, policy, manifest.scheme)}",
         ),
-        guarantee=guarantee_sentence(proved, num_classes, largest),
+        guarantee=guarantee_sentence(proved, 0 if several else num_classes, largest),
         not_protected=NOT_PROTECTED,
         details={
             "extractor": manifest.extractor.get("name"),
@@ -126,7 +127,7 @@ def guarantee_sentence(proved: Guarantee | None, num_people: int, largest_class:
 
     Args:
         proved: Of the scheme.
-        num_people: Classes of the upload.
+        num_people: Classes of the upload; 0 where that does not say how many people it shows.
         largest_class: Records of the class that has most.
     """
     if proved is None:
@@ -147,6 +148,12 @@ def guarantee_sentence(proved: Guarantee | None, num_people: int, largest_class:
             f"records, {largest_class * proved.bits:.3g} bits together"
         )
     return f"{told}."
+
+
+def _people(num_classes: int, several: bool) -> str:
+    if several:
+        return f"under {num_classes} class numbers, of which a person may have several"
+    return f"of {num_classes} people"
 
 
 def _facts(

@@ -11,8 +11,8 @@ from xnn.report.svg import INK, MUTED, SERIES, draw_figure, stand_alone
 
 SHOWN = (
     "plain", "paper", "paper-haar", "paper-fresh-order", "pooled", "pooled-noise-2",
-    "pooled-noise-4", "pooled-noise-6", "pooled-noise-16", "gaussian-noise-1", "gaussian-noise-3",
-    "laplace-noise-1", "random-projection",
+    "pooled-noise-4", "pooled-noise-4-by-2", "pooled-noise-6", "pooled-noise-16",
+    "gaussian-noise-1", "gaussian-noise-3", "laplace-noise-1", "random-projection",
 )  # fmt: skip
 """Schemes whose recognition can be compared: mixtures of several people are left out."""
 

@@ -197,8 +197,12 @@ class Pooled(Scheme):
             "nothing of the key" + ("; known images, up to a number" if strength else ""),
             falls_to="known images, and a comparison of classes with suspects as a whole"
             if not strength
-            else "averaging over the records of a class by whoever learns the key; more known "
-            "images than its exposure budget",
+            else "more known images than its exposure budget; "
+            + (
+                "whoever finds which class numbers are one person's"
+                if photographs_per_class
+                else "averaging over the records of a class by whoever learns the key"
+            ),
             linear=False,
             randomised=strength > 0,
             invertible=False,

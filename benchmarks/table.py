@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import noise_tables
+import pairs_tables
 import redteam_tables
 from xnn.report.board_markdown import board_markdown, costs_table, trials_table
 from xnn.report.board_summary import summarise
@@ -253,27 +254,6 @@ def _threads(measured: dict[str, dict[str, Any]]) -> str:
     return ", ".join(f"{n} thread{'s' * (n > 1)}" for n in threads)
 
 
-def many_pairs() -> str:
-    """Return what many pairs of half the people tell of the other half."""
-    parts = []
-    for name in EXTRACTORS:
-        content = load(f"many-pairs-{name}")
-        if content is None:
-            continue
-        parts.append(
-            f"Behind `{name}`: {content['pairs']:,} pairs of {content['sizes']['records']:,} "
-            f"records, {content['seeds']} seeds.\n\n"
-            "| scheme | attack | people of no pair | all people | guessing |\n|---|---|---|---|---|"
-        )
-        rows = {(r["scheme"], r["attack"], r["protocol"]): r for r in content["rows"]}
-        for scheme, attack in dict.fromkeys((r["scheme"], r["attack"]) for r in content["rows"]):
-            shown = [cell(rows[scheme, attack, p]) for p in ("linkage-others", "linkage")]
-            chance = rows[scheme, attack, "linkage"]["chance"]
-            parts.append(f"| `{scheme}` | {attack} | {' | '.join(shown)} | {chance:.3f} |")
-        parts.append("")
-    return "\n".join(parts)
-
-
 def wire() -> str:
     """Return bytes and changes of scores, a line for each preset and dtype."""
     content = load("wire")
@@ -388,7 +368,8 @@ DOCUMENTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/schemes.md": {
         "frontier": frontiers,
         "costs": obfuscation,
-        "pairs": many_pairs,
+        "pairs": pairs_tables.many_pairs,
+        "sizes": pairs_tables.class_sizes,
         "exposure": exposure,
         "boards": boards,
     },

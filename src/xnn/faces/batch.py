@@ -3,10 +3,8 @@
 import contextlib
 import io
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +23,7 @@ from xnn.faces.photograph import DEFAULT_MAX_PIXELS, Refusal, open_photograph
 from xnn.faces.places import list_photographs, make_room, plan_crops, prepare_destination
 from xnn.faces.report import AlignReport, AlignRow, Journal, sorted_report
 from xnn.files import write_atomically
+from xnn.workers import end_with_parent
 
 _QUEUED_PER_WORKER = 8
 
@@ -179,14 +178,7 @@ def _start_worker() -> None:
     """Work on one thread, leave Ctrl-C to the parent, and do not outlive it."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _die_with(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
+    end_with_parent()
 
 
 @cache

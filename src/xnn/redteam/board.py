@@ -23,6 +23,7 @@ from xnn.redteam.cell import CellSpec, run_cell
 from xnn.redteam.trials import Trial
 from xnn.redteam.utility_cell import NOTHING_UPLOADED, UtilitySpec, run_utility_cell
 from xnn.schemes import find_scheme
+from xnn.workers import end_with_parent
 
 Spec = TypeVar("Spec", CellSpec, UtilitySpec)
 
@@ -129,7 +130,9 @@ def run_board(
                 "none of these cells is finished; run the board without only_finished"
             )
         return _in_order(costs, specs, found)
-    with ProcessPoolExecutor(settings.workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(
+        settings.workers, mp_context=context, initializer=_start_worker
+    ) as pool:
         for cost, one in _run(pool, run_utility_cell, costs, cells):
             found[cost] = one
             report(cost.name)
@@ -193,10 +196,11 @@ def _cancel(futures: Iterable[Future[Found]]) -> None:
         future.cancel()
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     """Keep every library of a process to one thread: processes side by side would fight for cores.
 
     Linear algebra in NumPy and SciPy has a pool of its own, which torch's setting does not reach.
     """
+    end_with_parent()
     torch.set_num_threads(1)
     threadpool_limits(limits=1)

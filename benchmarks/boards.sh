@@ -21,7 +21,8 @@ board() { # extractor, schemes, attacks, more options
 }
 board dlib all all --pairs 4,16,100
 board vit-s14 plain,paper,pooled,pooled-noise-2,pooled-noise-4,pooled-noise-4-by-2,pooled-noise-6,pooled-noise-16 \
-  unpaired-moments,known-plaintext,gram-features,class-reading,learned-alignment,class-anchors --pairs 4,16,100
+  unpaired-moments,known-plaintext,class-averaging,label-size,gram-features,class-reading,learned-alignment,label-constellation,class-anchors \
+  --pairs 4,16,100
 RECORDS=4000 PROBES=4000 NAME=all-records-dlib board dlib plain,pooled-noise-4,pooled-noise-4-by-2,pooled-noise-6 \
   gram-features,class-reading,learned-alignment,distilled-linkage,tail-inversion,class-anchors,learned-inversion \
   --pairs 16 --no-utility
@@ -32,5 +33,6 @@ for extractor in dlib vit-s14; do
   CELLS=$WORK/board-$extractor.json.cells
   "$BIN/python" benchmarks/exposure.py --extractor "$extractor" --schemes paper,pooled-noise-4,pooled-noise-4-by-2,pooled-noise-6 --cells "$CELLS"
   "$BIN/python" benchmarks/many_pairs.py --extractor "$extractor" --features "$CELLS"
+  "$BIN/python" benchmarks/class_sizes.py --extractor "$extractor" --noise 4 --features "$CELLS"
   "$BIN/python" benchmarks/obfuscation.py --faces "$FACES/celeba" --extractor "$extractor"
 done

@@ -20,7 +20,7 @@ import many_pairs
 from xnn.attacks.knowledge import Knowledge
 from xnn.attacks.observation import Observation
 from xnn.attacks.statistics.class_merging import merged_classes
-from xnn.attacks.statistics.class_vectors import class_vectors
+from xnn.attacks.statistics.class_vectors import class_means, class_vectors
 from xnn.attacks.suite import find_attack
 from xnn.files import write_json
 from xnn.metrics.evaluation import Measured, pooled_rows
@@ -72,10 +72,7 @@ def main() -> int:
         "sizes": dataclasses.asdict(SIZES),
         "rows": rows,
     }
-    write_json(
-        many_pairs.ROOT / "benchmarks" / "results" / f"class-sizes-{options.extractor}.json",
-        content,
-    )
+    write_json(RESULTS / f"class-sizes-{options.extractor}.json", content)
     return 0
 
 
@@ -124,9 +121,7 @@ def merging(observation: Observation, truth: Truth) -> tuple[float, float]:
     _, members = np.unique(observation.labels, return_inverse=True)
     source = ArraySource(observation.records, np.zeros(len(members), dtype=np.int64))
     embedded = embed(observation.tail, source)
-    means = np.zeros((int(members.max()) + 1, embedded.shape[1]))
-    np.add.at(means, members, embedded)
-    means /= np.bincount(members)[:, None]
+    means = class_means(embedded, members)
     people = len(observation.gallery)
     by_tail = merged_classes(means - means.mean(axis=0), people)
     by_records = merged_classes(class_vectors(observation.records, members), people)

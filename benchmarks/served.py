@@ -195,6 +195,16 @@ class Running:
                     self._listening.set()
 
 
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Return status and kind of a refusal, which has the form that all refusals have."""
+    content = answer.json()
+    if answer.headers["content-type"] != "application/problem+json":
+        raise AssertionError(answer.text)
+    if content["status"] != answer.status_code or "\n" in content["detail"]:
+        raise AssertionError(content)
+    return answer.status_code, content["type"].removeprefix("urn:xnn:problem:")
+
+
 class Caller:
     """A device without a camera: sends records as messages, and plain requests."""
 

@@ -13,15 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from served import Caller, Running
+from served import Caller, Running, problem
 from xnn.wire.message import MEDIA_TYPE, Message
 
 ENROL = "/v1/subjects/one/templates?create=true"
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    return answer.status_code, answer.json()["type"].removeprefix("urn:xnn:problem:")
 
 
 @pytest.fixture

@@ -4,17 +4,9 @@ import httpx
 import numpy as np
 import pytest
 
-from served import Running
+from served import Running, problem
 
 Records = dict[str, np.ndarray]
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    content = answer.json()
-    assert content["status"] == answer.status_code
-    assert "\n" not in content["detail"]
-    return answer.status_code, content["type"].removeprefix("urn:xnn:problem:")
 
 
 @pytest.fixture(autouse=True)

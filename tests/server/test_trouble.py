@@ -7,17 +7,12 @@ import time
 import httpx
 import numpy as np
 
-from served import Caller, Running, Site
+from served import Caller, Running, Site, problem
 from xnn.accounts import AuditLog
 from xnn.database import open_database
 from xnn.wire.message import Message
 
 Records = dict[str, np.ndarray]
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    return answer.status_code, answer.json()["type"].removeprefix("urn:xnn:problem:")
 
 
 def found(caller: Caller, records: np.ndarray) -> list[str]:

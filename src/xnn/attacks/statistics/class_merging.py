@@ -5,6 +5,7 @@ from jaxtyping import Float64, Int64
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from xnn.attacks.statistics.class_evidence import assigned
+from xnn.attacks.statistics.class_vectors import directions_of
 
 _ROUNDS = 10
 
@@ -22,10 +23,10 @@ def merged_classes(vectors: Float64[np.ndarray, "c k"], num_people: int) -> Int6
     """
     if len(vectors) <= num_people:
         return np.arange(len(vectors))
-    unit = _unit(vectors)
+    unit = directions_of(vectors)
     groups = fcluster(linkage(unit, "average"), num_people, "maxclust").astype(np.int64) - 1
     for _ in range(_ROUNDS):
-        _, groups = assigned(unit @ _unit(_sums(unit, groups, num_people)).T)
+        _, groups = assigned(unit @ directions_of(_sums(unit, groups, num_people)).T)
     found: Int64[np.ndarray, " c"] = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     return found
 
@@ -36,7 +37,3 @@ def _sums(
     sums = np.zeros((num_groups, rows.shape[1]))
     np.add.at(sums, groups, rows)
     return sums
-
-
-def _unit(rows: Float64[np.ndarray, "b k"]) -> Float64[np.ndarray, "b k"]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)

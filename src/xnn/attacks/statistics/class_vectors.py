@@ -1,7 +1,7 @@
 """One vector per class of an upload, as free of noise as its own labels allow."""
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 
 from xnn.errors import InsufficientDataError
 
@@ -31,9 +31,7 @@ def class_vectors(
     """
     rows = records.mean(axis=1, dtype=np.float64)
     counts = np.bincount(members)
-    means = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(means, members, rows)
-    means /= counts[:, None]
+    means = class_means(rows, members)
     rest = rows - means[members]
     freedom = len(rows) - len(counts)
     if freedom < 1 or not np.any(rest):
@@ -51,6 +49,20 @@ def class_vectors(
     spread, axes = np.linalg.eigh(root @ between @ root)
     gain = np.maximum(spread, 0) / (np.maximum(spread, 0) + each)
     found = centred @ root @ axes * np.sqrt(gain)
-    lengths = np.linalg.norm(found, axis=1, keepdims=True)
-    unit: Float64[np.ndarray, "c k"] = found / np.maximum(lengths, 1e-300)
-    return unit
+    return directions_of(found)
+
+
+def class_means(
+    rows: Float[np.ndarray, "r f"], members: Int64[np.ndarray, " r"]
+) -> Float64[np.ndarray, "c f"]:
+    """Return the mean row of each class 0..c-1, all present."""
+    counts = np.bincount(members)
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, members, rows)
+    means: Float64[np.ndarray, "c f"] = sums / counts[:, None]
+    return means
+
+
+def directions_of(rows: Float64[np.ndarray, "b k"]) -> Float64[np.ndarray, "b k"]:
+    """Scale rows to length 1; a zero row stays zero."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)

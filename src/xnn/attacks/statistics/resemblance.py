@@ -7,6 +7,7 @@ from jaxtyping import Float32, Float64, Int64
 from scipy.optimize import nnls
 
 from xnn.attacks.observation import OwnFaces
+from xnn.attacks.statistics.class_vectors import class_means
 from xnn.attacks.statistics.upload_whitening import UploadWhitening
 
 _FLAT_WIDTH = 512
@@ -53,7 +54,7 @@ def embedding_map(faces: OwnFaces, public: OwnFaces) -> Float64[np.ndarray, "p p
         public: The attacker's own, for the mean and the spread within people.
     """
     _, members = np.unique(faces.labels, return_inverse=True)
-    return _cosines(_class_means(identity_space(faces, public), members))
+    return _cosines(class_means(identity_space(faces, public), members))
 
 
 def identity_space(faces: OwnFaces, public: OwnFaces) -> Float64[np.ndarray, "b e"]:
@@ -110,24 +111,14 @@ def class_map(
         shrinkage: Of the covariance within classes, in units of its mean variance.
     """
     wide = rows.astype(np.float64)
-    return _cosines(_class_means(wide, members) @ _within_root(wide, members, shrinkage))
-
-
-def _class_means(
-    rows: Float64[np.ndarray, "r f"], members: Int64[np.ndarray, " r"]
-) -> Float64[np.ndarray, "c f"]:
-    counts = np.bincount(members)
-    sums = np.zeros((len(counts), rows.shape[1]))
-    np.add.at(sums, members, rows)
-    means: Float64[np.ndarray, "c f"] = sums / counts[:, None]
-    return means
+    return _cosines(class_means(wide, members) @ _within_root(wide, members, shrinkage))
 
 
 def _within_root(
     rows: Float64[np.ndarray, "r f"], members: Int64[np.ndarray, " r"], shrinkage: float
 ) -> Float64[np.ndarray, "f f"]:
     """Return the inverse root of the shrunk covariance of rows round the mean of their class."""
-    rest = rows - _class_means(rows, members)[members]
+    rest = rows - class_means(rows, members)[members]
     variances, directions = np.linalg.eigh(rest.T @ rest / len(rows))
     variances = np.maximum(variances, 0.0)
     floor = max(shrinkage * float(variances.mean()), 1e-12)

@@ -27,7 +27,7 @@ from xnn.attacks.answer import Answer
 from xnn.attacks.base import Attack, AttackCard
 from xnn.attacks.observation import KnownPairs, Observation, OwnFaces
 from xnn.attacks.statistics.class_evidence import assigned
-from xnn.attacks.statistics.class_vectors import class_vectors
+from xnn.attacks.statistics.class_vectors import class_vectors, directions_of
 from xnn.attacks.statistics.pair_rows import rows_of_pairs
 from xnn.errors import InsufficientDataError
 from xnn.schemes import SchemeCard
@@ -138,7 +138,7 @@ class ClassAnchors(Attack):
         gram = weighted.T @ rows
         gram[np.diag_indices_from(gram)] += settings.ridge * np.trace(gram) / len(gram)
         found = np.linalg.solve(gram, weighted.T @ targets)
-        return _unit(theirs @ found) @ ours.T
+        return directions_of(theirs @ found) @ ours.T
 
 
 def _described(
@@ -146,7 +146,7 @@ def _described(
 ) -> Float64[np.ndarray, "c g"]:
     """Compare classes and people by their likeness to the anchors."""
     left, right = theirs @ theirs[anchors.classes].T, ours @ anchors.faces.T
-    return _unit(_standardised(left)) @ _unit(_standardised(right)).T
+    return directions_of(_standardised(left)) @ directions_of(_standardised(right)).T
 
 
 def _anchors(
@@ -164,7 +164,7 @@ def _anchors(
 
 def _faces(faces: OwnFaces, public: OwnFaces) -> Float64[np.ndarray, "b e"]:
     """Return embeddings less the public mean, of length 1."""
-    return _unit(faces.embeddings - public.embeddings.mean(axis=0, dtype=np.float64))
+    return directions_of(faces.embeddings - public.embeddings.mean(axis=0, dtype=np.float64))
 
 
 def _mean_rows(
@@ -172,12 +172,8 @@ def _mean_rows(
 ) -> Float64[np.ndarray, "p e"]:
     sums = np.zeros((int(members.max()) + 1, rows.shape[1]))
     np.add.at(sums, members, rows)
-    return _unit(sums)
+    return directions_of(sums)
 
 
 def _standardised(rows: Float64[np.ndarray, "b k"]) -> Float64[np.ndarray, "b k"]:
     return (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-12)
-
-
-def _unit(rows: Float64[np.ndarray, "b e"]) -> Float64[np.ndarray, "b e"]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)

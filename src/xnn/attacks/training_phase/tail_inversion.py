@@ -27,6 +27,7 @@ from xnn.attacks.observation import Observation
 from xnn.attacks.own_keys import OwnKeys
 from xnn.attacks.statistics.bred_matching import BreedingSettings
 from xnn.attacks.statistics.class_merging import merged_classes
+from xnn.attacks.statistics.class_vectors import class_means
 from xnn.attacks.statistics.resemblance import class_map, embedding_map
 from xnn.attacks.statistics.resemblance import standardised as standardised_map
 from xnn.attacks.statistics.token_grams import column_weights, invariants, standardised
@@ -107,7 +108,8 @@ class TailInversion(Attack):
         _, photographs = np.unique(observation.gallery.labels, return_inverse=True)
         source = ArraySource(observation.records, np.zeros(len(labels), dtype=np.int64))
         embedded = embed(tail, source)
-        groups = _groups(embedded, members, int(photographs.max()) + 1)
+        means = class_means(embedded, members)
+        groups = merged_classes(means - means.mean(axis=0), int(photographs.max()) + 1)
         members = groups[members]
         belief, agreement = match_maps(
             standardised_map(class_map(embedded, members, _SHRINKAGE)),
@@ -150,16 +152,6 @@ class TailInversion(Attack):
             )
         )
         return likeness(probes, gallery)
-
-
-def _groups(
-    embedded: Float32[np.ndarray, "r k"], members: Int64[np.ndarray, " r"], num_people: int
-) -> Int64[np.ndarray, " c"]:
-    """Return the group of each class: several classes of one person, as far as the tail tells."""
-    sums = np.zeros((int(members.max()) + 1, embedded.shape[1]))
-    np.add.at(sums, members, embedded)
-    means = sums / np.bincount(members)[:, None]
-    return merged_classes(means - means.mean(axis=0), num_people)
 
 
 def absorbed(tail: Tail, records: Float32[np.ndarray, "r m e"]) -> float | None:
